@@ -1,0 +1,201 @@
+/**
+ * The adapter that this run computes on: limits, features, device and queue.
+ *
+ * A *null* Gpu has limits but no device; plans can be recorded, verified and sized on it without any hardware.
+ */
+import { InputError } from "../errors.ts";
+
+/** The limits that planning depends on, in bytes and counts. */
+export interface Limits {
+  readonly maxBufferSize: number;
+  readonly maxStorageBufferBindingSize: number;
+  readonly maxUniformBufferBindingSize: number;
+  readonly minUniformBufferOffsetAlignment: number;
+  readonly minStorageBufferOffsetAlignment: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+  readonly maxStorageBuffersPerShaderStage: number;
+  readonly maxTextureDimension2D: number;
+}
+
+/** Which family of kernel variants is tried first. */
+export type AdapterClass = "software" | "gpu";
+
+/** An adapter and its device; passed explicitly, never global. */
+export interface Gpu {
+  /** Null for planning only. */
+  readonly device: GPUDevice | null;
+  readonly name: string;
+  readonly adapterClass: AdapterClass;
+  readonly limits: Limits;
+  readonly features: ReadonlySet<string>;
+  /** Errors that WebGPU reported outside any error scope; `checkErrors` throws the first. */
+  readonly errors: string[];
+  /** Compiled pipelines by label; filled by `shader.ts`. */
+  readonly pipelines: Map<string, GPUComputePipeline>;
+  readonly layouts: Map<string, GPUBindGroupLayout>;
+  /** Buffers and textures created so far, to prove that a step creates none. */
+  readonly created: { buffers: number; textures: number; bindGroups: number; pipelines: number };
+}
+
+const LIMIT_NAMES = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxUniformBufferBindingSize",
+  "minUniformBufferOffsetAlignment",
+  "minStorageBufferOffsetAlignment",
+  "maxComputeWorkgroupsPerDimension",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupStorageSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxTextureDimension2D",
+] as const;
+
+/** Features that some variant uses; each is requested only where the adapter has it. */
+const WANTED_FEATURES = ["timestamp-query", "shader-f16"] as const;
+
+const NO_ADAPTER =
+  "No WebGPU adapter was found: this machine shows neither a GPU driver nor a software one. " +
+  "With a GPU, install its Vulkan driver (on Debian: mesa-vulkan-drivers for AMD and Intel, or NVIDIA's own); " +
+  "without one, mesa-vulkan-drivers brings a software adapter (apt-get install mesa-vulkan-drivers).";
+
+function readLimits(limits: GPUSupportedLimits): Limits {
+  const read = limits as unknown as Record<string, number>;
+  return Object.fromEntries(LIMIT_NAMES.map((name) => [name, Number(read[name])])) as unknown as Limits;
+}
+
+function looksLikeSoftware(info: GPUAdapterInfo): boolean {
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
+  return info.isFallbackAdapter || text.includes("llvmpipe") || text.includes("swiftshader");
+}
+
+/** Asks for the adapter with all of its limits. Throws an InputError with the remedies where there is none. */
+export async function openGpu(): Promise<Gpu> {
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new InputError(NO_ADAPTER);
+  const features = new Set<string>(WANTED_FEATURES.filter((name) => adapter.features.has(name)));
+  const requiredLimits = Object.fromEntries(
+    Object.entries(readLimits(adapter.limits)).filter(([name]) => !name.startsWith("min")),
+  );
+  const device = await requestDevice(adapter, features, requiredLimits);
+  const info = adapter.info;
+  const errors: string[] = [];
+  device.addEventListener("uncapturederror", (event) => {
+    errors.push((event as GPUUncapturedErrorEvent).error.message);
+  });
+  return {
+    device,
+    name: info.description || info.device || info.vendor || "unnamed adapter",
+    adapterClass: looksLikeSoftware(info) ? "software" : "gpu",
+    limits: readLimits(device.limits),
+    features,
+    errors,
+    pipelines: new Map(),
+    layouts: new Map(),
+    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0 },
+  };
+}
+
+/** Deno does not list subgroups among an adapter's features but grants them where the hardware has them. */
+async function requestDevice(
+  adapter: GPUAdapter,
+  features: Set<string>,
+  requiredLimits: Record<string, number>,
+): Promise<GPUDevice> {
+  const wanted = [...features, "subgroups"] as GPUFeatureName[];
+  try {
+    const device = await adapter.requestDevice({ requiredFeatures: wanted, requiredLimits });
+    features.add("subgroups");
+    return device;
+  } catch {
+    return await adapter.requestDevice({
+      requiredFeatures: [...features] as GPUFeatureName[],
+      requiredLimits,
+    });
+  }
+}
+
+/** A Gpu without a device: plans recorded on it can be described, verified and sized, not run. */
+export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limits> = {}): Gpu {
+  return {
+    device: null,
+    name: "no device (planning only)",
+    adapterClass,
+    limits: {
+      maxBufferSize: 2 ** 31 - 1,
+      maxStorageBufferBindingSize: 128 * 2 ** 20,
+      maxUniformBufferBindingSize: 65536,
+      minUniformBufferOffsetAlignment: 256,
+      minStorageBufferOffsetAlignment: 256,
+      maxComputeWorkgroupsPerDimension: 65535,
+      maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupStorageSize: 16384,
+      maxStorageBuffersPerShaderStage: 8,
+      maxTextureDimension2D: 8192,
+      ...limits,
+    },
+    features: new Set(),
+    errors: [],
+    pipelines: new Map(),
+    layouts: new Map(),
+    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0 },
+  };
+}
+
+/** The device, or an error for a null Gpu. */
+export function requireDevice(gpu: Gpu): GPUDevice {
+  if (!gpu.device) throw new Error("This Gpu has no device: it can plan but not run.");
+  return gpu.device;
+}
+
+/** Throws the first error that WebGPU reported on its own (Deno prints nothing for them). */
+export function checkErrors(gpu: Gpu): void {
+  const [first] = gpu.errors;
+  if (first !== undefined) {
+    throw new Error(`The adapter ${gpu.name} reported an error: ${first}`);
+  }
+}
+
+/** Every use that a tensor may be put to. */
+const TENSOR_USAGE = () =>
+  GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+
+/** Creates a zeroed buffer; `sizeBytes` is rounded up to a multiple of 16. */
+export function createBuffer(gpu: Gpu, sizeBytes: number, label: string): GPUBuffer {
+  const size = Math.max(16, Math.ceil(sizeBytes / 16) * 16);
+  if (size > gpu.limits.maxBufferSize) {
+    throw new InputError(
+      `Cannot create buffer ${label} of ${size} bytes: this adapter allows ${gpu.limits.maxBufferSize}. ` +
+        "Use a smaller model, token_budget or max_length.",
+    );
+  }
+  gpu.created.buffers++;
+  return requireDevice(gpu).createBuffer({ label, size, usage: TENSOR_USAGE() });
+}
+
+/** Reads a range of a buffer back. One call costs one wait (about 11 ms in Deno). */
+export async function readBuffer(
+  gpu: Gpu,
+  buffer: GPUBuffer,
+  range: { offset: number; sizeBytes: number },
+): Promise<ArrayBuffer> {
+  const device = requireDevice(gpu);
+  const size = Math.ceil(range.sizeBytes / 4) * 4;
+  const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, range.offset, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  try {
+    await staging.mapAsync(GPUMapMode.READ);
+    checkErrors(gpu);
+    return staging.getMappedRange().slice(0, range.sizeBytes);
+  } finally {
+    staging.destroy();
+  }
+}
+
+/** Frees the device and everything on it. */
+export function closeGpu(gpu: Gpu): void {
+  gpu.device?.destroy();
+}

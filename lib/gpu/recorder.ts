@@ -1,0 +1,207 @@
+/**
+ * Recorder: notes what a step will do (dispatches over virtual tensors), runs nothing.
+ *
+ * `seal` in `plan.ts` turns the recording into a plan that can be printed, verified, sized and replayed.
+ */
+import type { Gpu } from "./device.ts";
+import { type Access, packParams, type Shader, shaderFor } from "./shader.ts";
+import type { Constants } from "./template.ts";
+import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
+
+/** What one dispatch needs besides its kernel's name. */
+export interface DispatchOptions {
+  /** A tensor for each binding of the kernel, by name, except `params` and `counts`. */
+  readonly bind: Readonly<Record<string, Tensor>>;
+  readonly constants?: Constants;
+  /** The fields of the kernel's `struct Params`. */
+  readonly params?: Readonly<Record<string, number>>;
+  /** Workgroups in x, y and z. */
+  readonly grid: readonly [number, number?, number?];
+  /** Floating-point operations at full extent, for the listing and the profile. */
+  readonly flops?: number;
+}
+
+/** A tensor as one dispatch uses it. */
+export interface Binding {
+  readonly name: string;
+  readonly index: number;
+  readonly access: Access;
+  readonly tensor: Tensor;
+}
+
+/** One entry of a recording. */
+export type Step =
+  | {
+    readonly kind: "dispatch";
+    readonly scope: string;
+    readonly shader: Shader;
+    readonly bindings: readonly Binding[];
+    readonly params: ArrayBuffer;
+    readonly grid: readonly [number, number, number];
+    readonly flops: number;
+  }
+  | { readonly kind: "image"; readonly scope: string; readonly source: Tensor; readonly target: Tensor }
+  | { readonly kind: "copy"; readonly scope: string; readonly source: Tensor; readonly target: Tensor }
+  | { readonly kind: "clear"; readonly scope: string; readonly target: Tensor };
+
+/** See the module's description. */
+export class Recorder {
+  readonly steps: Step[] = [];
+  /** What matrix products round their inputs to; everything else is float32 always. */
+  compute: "f32" | "bf16" = "f32";
+  #scopes: string[] = [];
+  #versions = new Map<Tensor, number>();
+  #derived = new Map<Tensor, Map<string, { version: number; tensor: Tensor }>>();
+
+  /**
+   * @param counts Resident u32[8]: how many tokens, targets, ... this batch really has (see `Extent`). Kernels that
+   * declare a uniform `counts` are bound to it. Without one, every extent is that of the shapes.
+   */
+  constructor(readonly gpu: Gpu, readonly counts: Tensor = unboundedCounts(gpu)) {}
+
+  /** A virtual tensor. */
+  tensor(
+    name: string,
+    shape: readonly number[],
+    options: { dtype?: Dtype; extent?: ExtentIndex } = {},
+  ): Tensor {
+    return makeTensor(name, shape, { dtype: options.dtype ?? "f32", extent: options.extent });
+  }
+
+  /** A virtual texture for a kernel to write, or for `image` to fill. */
+  texture(
+    name: string,
+    size: { width: number; height: number; format: GPUTextureFormat },
+    extent?: ExtentIndex,
+  ): Tensor {
+    const shape = [size.height, size.width * (size.format === "rgba32uint" ? 8 : 4)];
+    return makeTensor(name, shape, {
+      sizeBytes: size.width * size.height * 16,
+      dtype: size.format === "rgba32uint" ? "bf16" : "f32",
+      extent,
+      texture: size,
+    });
+  }
+
+  /** Names what `work` records; scopes nest. */
+  scope<R>(label: string, work: () => R): R {
+    this.#scopes.push(label);
+    try {
+      return work();
+    } finally {
+      this.#scopes.pop();
+    }
+  }
+
+  /** Records one dispatch of a kernel. */
+  dispatch(kernel: string, options: DispatchOptions): void {
+    const shader = shaderFor(kernel, options.constants);
+    const bindings: Binding[] = [];
+    for (const spec of shader.bindings) {
+      if (spec.name === "params") continue;
+      const tensor = spec.name === "counts" ? this.counts : options.bind[spec.name];
+      if (!tensor) throw new TypeError(`Kernel ${shader.label} wants a tensor for ${spec.name}.`);
+      if (Boolean(tensor.texture) !== spec.access.startsWith("texture")) {
+        throw new TypeError(
+          `Kernel ${shader.label}: ${spec.name} and tensor ${tensor.name} are not both textures.`,
+        );
+      }
+      bindings.push({ name: spec.name, index: spec.index, access: spec.access, tensor });
+    }
+    for (const name of Object.keys(options.bind)) {
+      if (!shader.bindings.some((spec) => spec.name === name)) {
+        throw new TypeError(`Kernel ${shader.label} has no binding ${name}.`);
+      }
+    }
+    const [x, y = 1, z = 1] = options.grid;
+    const most = this.gpu.limits.maxComputeWorkgroupsPerDimension;
+    if (Math.max(x, y, z) > most) {
+      throw new RangeError(
+        `Kernel ${shader.label}: grid ${x}x${y}x${z} exceeds ${most} workgroups in a dimension.`,
+      );
+    }
+    for (const { access, tensor } of bindings) {
+      if (access === "read_write" || access === "texture_write") this.#touch(tensor);
+    }
+    const params = packParams(shader, options.params ?? {});
+    const flops = options.flops ?? 0;
+    this.#push({ kind: "dispatch", scope: this.#label(), shader, bindings, params, grid: [x, y, z], flops });
+  }
+
+  /** Records a copy of a whole tensor onto another of the same size. */
+  copy(source: Tensor, target: Tensor): void {
+    if (source.sizeBytes !== target.sizeBytes) {
+      throw new RangeError(
+        `Copying ${source.name} (${source.sizeBytes} bytes) onto ${target.name} (${target.sizeBytes}).`,
+      );
+    }
+    this.#touch(target);
+    this.#push({ kind: "copy", scope: this.#label(), source, target });
+  }
+
+  /** Records zeroing a tensor. */
+  clear(target: Tensor): void {
+    this.#touch(target);
+    this.#push({ kind: "clear", scope: this.#label(), target });
+  }
+
+  /**
+   * The texture image of a two-dimensional tensor: recorded once for as long as the tensor is not written again.
+   * Null where the rows are no multiple of 256 bytes or exceed the adapter's texture size.
+   */
+  image(tensor: Tensor): Tensor | null {
+    const [rows = 1, columns = 1] = tensor.shape;
+    const rowBytes = tensor.dtype === "bf16" ? columns * 2 : columns * 4;
+    const width = rowBytes / 16;
+    const most = this.gpu.limits.maxTextureDimension2D;
+    if (rowBytes % 256 !== 0 || width > most || rows > most || rows === 0) return null;
+    return this.derived(tensor, "image", () => {
+      const format = tensor.dtype === "bf16" ? "rgba32uint" as const : "rgba32float" as const;
+      const target = this.texture(`${tensor.name}.image`, { width, height: rows, format }, tensor.extent);
+      this.#push({ kind: "image", scope: this.#label(), source: tensor, target });
+      return target;
+    });
+  }
+
+  /** What `make` records from `tensor`, once for as long as the tensor is not written again. */
+  derived(tensor: Tensor, kind: string, make: () => Tensor): Tensor {
+    const root = tensor.base ?? tensor;
+    const key = `${kind} ${tensor.baseOffset ?? 0} ${tensor.shape.join("x")}`;
+    const version = this.#versions.get(root) ?? 0;
+    const family = this.#derived.get(root) ?? new Map<string, { version: number; tensor: Tensor }>();
+    this.#derived.set(root, family);
+    const known = family.get(key);
+    if (known?.version === version) return known.tensor;
+    const made = make();
+    family.set(key, { version, tensor: made });
+    return made;
+  }
+
+  #touch(tensor: Tensor): void {
+    const root = tensor.base ?? tensor;
+    this.#versions.set(root, (this.#versions.get(root) ?? 0) + 1);
+  }
+
+  #label(): string {
+    return this.#scopes.join("/");
+  }
+
+  #push(step: Step): void {
+    this.steps.push(step);
+  }
+}
+
+const unbounded = new WeakMap<Gpu, Tensor>();
+
+/** Counts that never bound anything: one buffer per Gpu, for recordings without a batch. */
+function unboundedCounts(gpu: Gpu): Tensor {
+  let counts = unbounded.get(gpu);
+  if (!counts) {
+    counts = residentTensor(gpu, "counts (unbounded)", [8], { dtype: "u32" });
+    if (counts.place?.buffer) {
+      gpu.device!.queue.writeBuffer(counts.place.buffer, 0, new Uint32Array(8).fill(0xffffffff));
+    }
+    unbounded.set(gpu, counts);
+  }
+  return counts;
+}
