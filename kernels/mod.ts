@@ -3,8 +3,74 @@
  * with `mod.ts` when it is imported from a URL, and into a bundle.
  */
 import common from "./common.wgsl" with { type: "text" };
+import attention from "./attention.wgsl" with { type: "text" };
+import attention_common from "./attention_common.wgsl" with { type: "text" };
+import attention_dkv from "./attention_dkv.wgsl" with { type: "text" };
+import attention_dq from "./attention_dq.wgsl" with { type: "text" };
+import bf16 from "./bf16.wgsl" with { type: "text" };
+import column_sum from "./column_sum.wgsl" with { type: "text" };
+import matmul_epilogue from "./matmul_epilogue.wgsl" with { type: "text" };
+import matmul_simple from "./matmul_simple.wgsl" with { type: "text" };
+import matmul_sum from "./matmul_sum.wgsl" with { type: "text" };
+import matmul_tile from "./matmul_tile.wgsl" with { type: "text" };
+import pack from "./pack.wgsl" with { type: "text" };
+import adamw from "./adamw.wgsl" with { type: "text" };
+import add from "./add.wgsl" with { type: "text" };
+import embedding from "./embedding.wgsl" with { type: "text" };
+import embedding_sum from "./embedding_sum.wgsl" with { type: "text" };
+import gradnorm from "./gradnorm.wgsl" with { type: "text" };
+import gradnorm_total from "./gradnorm_total.wgsl" with { type: "text" };
+import group from "./group.wgsl" with { type: "text" };
+import lanes from "./lanes.wgsl" with { type: "text" };
+import logprob from "./logprob.wgsl" with { type: "text" };
+import logprob_backward from "./logprob_backward.wgsl" with { type: "text" };
+import norm from "./norm.wgsl" with { type: "text" };
+import norm_backward from "./norm_backward.wgsl" with { type: "text" };
+import norm_dw from "./norm_dw.wgsl" with { type: "text" };
+import preference from "./preference.wgsl" with { type: "text" };
+import preference_coef from "./preference_coef.wgsl" with { type: "text" };
+import rope from "./rope.wgsl" with { type: "text" };
+import swiglu from "./swiglu.wgsl" with { type: "text" };
+import decode_attention from "./decode_attention.wgsl" with { type: "text" };
+import decode_embed from "./decode_embed.wgsl" with { type: "text" };
+import decode_fill from "./decode_fill.wgsl" with { type: "text" };
+import decode_linear from "./decode_linear.wgsl" with { type: "text" };
+import sample from "./sample.wgsl" with { type: "text" };
 
 /** Kernel texts by name; see `lib/gpu/template.ts` for their directives. */
 export const kernels: Readonly<Record<string, string>> = {
   common,
+  attention,
+  attention_common,
+  attention_dkv,
+  attention_dq,
+  swiglu,
+  rope,
+  preference_coef,
+  preference,
+  norm_dw,
+  norm_backward,
+  norm,
+  logprob_backward,
+  logprob,
+  lanes,
+  group,
+  gradnorm_total,
+  gradnorm,
+  embedding_sum,
+  embedding,
+  add,
+  adamw,
+  bf16,
+  column_sum,
+  matmul_epilogue,
+  matmul_simple,
+  matmul_sum,
+  matmul_tile,
+  pack,
+  decode_attention,
+  decode_embed,
+  decode_fill,
+  decode_linear,
+  sample,
 };

@@ -5,3 +5,12 @@
 export * as z from "npm:zod@4.6.7";
 export { Tokenizer } from "npm:@huggingface/tokenizers@0.2.0";
 export { Template } from "npm:@huggingface/jinja@0.5.11";
+
+/** Parquet is read by few runs: its cost is paid when one does. */
+export async function loadParquet() {
+  const [parquet, { compressors }] = await Promise.all([
+    import("npm:hyparquet@1.31.5"),
+    import("npm:hyparquet-compressors@1.1.2"),
+  ]);
+  return { parquet, compressors };
+}

@@ -1,0 +1,44 @@
+// AdamW on one shard, elementwise, in PyTorch's order: decay, first moment by lerp, second moment, then the step with
+// epsilon outside the root. The gradient is first multiplied by the clipping factor; where that is NaN (a gradient
+// that is not finite) nothing is touched.
+#include lanes
+
+struct Params {
+  lanes: u32, // of the shard
+  one_minus_beta1: f32, // rounded once, from float64
+  beta2: f32,
+  one_minus_beta2: f32,
+  epsilon: f32,
+  weight_decay: f32,
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<uniform> scalars: array<vec4<f32>, 2>; // lib/ops/optimizer.ts, adamwScalars
+@group(0) @binding(3) var<storage, read> norm: array<f32>;
+@group(0) @binding(4) var<storage, read> grad: array<Lane>;
+@group(0) @binding(5) var<storage, read_write> param: array<Lane>;
+@group(0) @binding(6) var<storage, read_write> m: array<Lane>;
+@group(0) @binding(7) var<storage, read_write> v: array<Lane>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  let factor = norm[1];
+  if (i >= params.lanes || (bitcast<u32>(factor) & 0x7f800000u) == 0x7f800000u) {
+    return;
+  }
+  let rate = scalars[0].x;
+  let g = grad[i] * factor;
+  let old = m[i];
+  let first = old + params.one_minus_beta1 * (g - old);
+  let second = params.beta2 * v[i] + params.one_minus_beta2 * (g * g);
+  let p = param[i] - (rate * params.weight_decay) * param[i];
+  let denominator = sqrt(second) / scalars[0].z + params.epsilon;
+  m[i] = first;
+  v[i] = second;
+  param[i] = p - (rate / scalars[0].y) * (first / denominator);
+}

@@ -1,0 +1,52 @@
+// Shared by the attention kernels that work with tiles of rows per thread.
+//
+// A head's K numbers are held as CHUNKS = K / VEC vectors of VEC numbers, all named (never indexed: a software adapter
+// keeps named values in registers and gathers indexed ones).
+
+#if VEC == 4
+alias Chunk = vec4<f32>;
+fn multiply_add(a: Chunk, b: Chunk, sum: f32) -> f32 {
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+#else
+#if VEC == 2
+alias Chunk = vec2<f32>;
+fn multiply_add(a: Chunk, b: Chunk, sum: f32) -> f32 {
+  return fma(a.y, b.y, fma(a.x, b.x, sum));
+}
+#else
+alias Chunk = f32;
+fn multiply_add(a: Chunk, b: Chunk, sum: f32) -> f32 {
+  return fma(a, b, sum);
+}
+#end
+#end
+
+const LOG2E = 1.4426950408889634;
+const LN2 = 0.6931471805599453;
+const HIDDEN = -3e38;
+
+// Workgroup number `index` of `count` takes this piece of work. Software adapters give each processor one consecutive
+// part of the workgroups; `stride` (no common divisor with `count`) spreads long rows and unused ones over all parts.
+fn spread(index: u32, stride: u32, count: u32) -> u32 {
+  return (index * stride) % count;
+}
+
+// The smallest range that holds both; x == y is empty.
+fn hull(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+  if (a.x >= a.y) {
+    return b;
+  }
+  if (b.x >= b.y) {
+    return a;
+  }
+  return vec2<u32>(min(a.x, b.x), max(a.y, b.y));
+}
+
+fn length_of(range: vec2<u32>) -> u32 {
+  return max(range.x, range.y) - range.x;
+}
+
+fn blocks_of(range: vec2<u32>, size: u32) -> u32 {
+  return (length_of(range) + size - 1u) / size;
+}

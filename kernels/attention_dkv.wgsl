@@ -1,0 +1,173 @@
+// Softmax attention over packed segments, gradients of keys and values: one thread takes KEYS key rows of one key head
+// and walks, for each query head of its group, through the queries that see any of them, QUERIES at a time.
+// dv = pᵀ·dO, dk = scale dsᵀ·q; the sum over the group's heads is in a fixed order.
+
+#include common
+#include attention_common
+
+struct Params {
+  rows: u32,
+  extent: u32,
+  heads: u32,
+  group: u32,      // query heads of one key head
+  kv_heads: u32,
+  scale: f32,
+  workgroups: u32,
+  stride: u32,     // see spread()
+  from_head: u32,  // of the group: a dispatch takes some of them,
+  to_head: u32,    // the first writes (=), the others add (+=)
+}
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> key_ranges: array<vec4<u32>>;
+#if IMAGE
+@group(0) @binding(3) var qkv: texture_2d<f32>;
+@group(0) @binding(4) var d_o: texture_2d<f32>;
+@group(0) @binding(5) var stats: texture_2d<f32>;
+#else
+@group(0) @binding(3) var<storage, read> qkv: array<Chunk>;
+@group(0) @binding(4) var<storage, read> d_o: array<Chunk>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
+#end
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<Chunk>;
+
+fn load(row: u32, column: u32) -> Chunk {
+#if IMAGE
+  return textureLoad(qkv, vec2<u32>(column, row), 0);
+#else
+  return qkv[row * ((params.heads + 2u * params.kv_heads) * ${CHUNKS}u) + column];
+#end
+}
+
+fn load_d_o(row: u32, column: u32) -> Chunk {
+#if IMAGE
+  return textureLoad(d_o, vec2<u32>(column, row), 0);
+#else
+  return d_o[row * (params.heads * ${CHUNKS}u) + column];
+#end
+}
+
+fn load_stats(row: u32, head: u32) -> vec2<f32> {
+#if IMAGE
+  return textureLoad(stats, vec2<u32>(head, row), 0).xy;
+#else
+  return stats[row * params.heads + head];
+#end
+}
+
+@compute @workgroup_size(${WG})
+fn main(
+  @builtin(workgroup_id) group_id: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let workgroup = group_id.x + group_id.y * groups.x;
+  if (workgroup >= params.workgroups) {
+    return;
+  }
+  let thread = spread(workgroup, params.stride, params.workgroups) * ${WG}u + lane;
+  let kv_head = thread % params.kv_heads;
+  let first = (thread / params.kv_heads) * ${KEYS}u;
+  let rows = rows_in_use(params.rows, params.extent);
+  if (first >= rows) {
+    return;
+  }
+  let last = rows - 1u;
+
+  // The queries that see each key: of its own run, of the first and of the second branch.
+  var x = vec2<u32>(0u, 0u);
+  var y = vec2<u32>(0u, 0u);
+  var z = vec2<u32>(0u, 0u);
+#for j in 0..KEYS
+  let key${j} = first + ${j}u;
+  let xy${j} = select(vec4<u32>(0u), key_ranges[min(key${j}, last) * 2u], key${j} < rows);
+  let z${j} = select(vec2<u32>(0u), key_ranges[min(key${j}, last) * 2u + 1u].xy, key${j} < rows);
+  x = hull(x, xy${j}.xy);
+  y = hull(y, xy${j}.zw);
+  z = hull(z, z${j});
+#end
+  let x_blocks = blocks_of(x, ${QUERIES}u);
+  let y_blocks = x_blocks + blocks_of(y, ${QUERIES}u);
+  let blocks = y_blocks + blocks_of(z, ${QUERIES}u);
+
+  let to_log2 = params.scale * LOG2E;
+  let k_column = (params.heads + kv_head) * ${CHUNKS}u;
+  let v_column = k_column + params.kv_heads * ${CHUNKS}u;
+#for j in 0..KEYS
+#for c in 0..CHUNKS
+  let k${j}_${c} = load(min(key${j}, last), k_column + ${c}u) * to_log2;
+  let v${j}_${c} = load(min(key${j}, last), v_column + ${c}u);
+  var dk${j}_${c} = Chunk(0.0);
+  var dv${j}_${c} = Chunk(0.0);
+#end
+#end
+
+  // One loop over heads and blocks: a loop within a loop costs a software adapter one more pass each time.
+  var block = 0u;
+  var head = kv_head * params.group + params.from_head;
+  let total = blocks * (params.to_head - params.from_head);
+  for (var step = 0u; step < total; step++) {
+    let in_x = block < x_blocks;
+    let in_y = block < y_blocks;
+    let walked = select(select(z, y, in_y), x, in_x);
+    let before = select(select(y_blocks, x_blocks, in_y), 0u, in_x);
+    let start = walked.x + (block - before) * ${QUERIES}u;
+    let final_query = walked.y - 1u;
+#for i in 0..QUERIES
+    let query${i} = min(start + ${i}u, final_query);
+    let stats${i} = load_stats(query${i}, head);
+#for j in 0..KEYS
+    var s${i}_${j} = 0.0;
+    var dp${i}_${j} = 0.0;
+#end
+#end
+#for c in 0..CHUNKS
+#for i in 0..QUERIES
+    let q${i}_${c} = load(query${i}, head * ${CHUNKS}u + ${c}u);
+    let g${i}_${c} = load_d_o(query${i}, head * ${CHUNKS}u + ${c}u);
+#for j in 0..KEYS
+    s${i}_${j} = multiply_add(q${i}_${c}, k${j}_${c}, s${i}_${j});
+    dp${i}_${j} = multiply_add(g${i}_${c}, v${j}_${c}, dp${i}_${j});
+#end
+#end
+#end
+#for j in 0..KEYS
+    let seen${j} = select(select(z${j}, xy${j}.zw, in_y), xy${j}.xy, in_x);
+    let count${j} = length_of(seen${j});
+#for i in 0..QUERIES
+    let p${i}_${j} = select(
+      0.0,
+      exp2(s${i}_${j} - stats${i}.x),
+      start + ${i}u - seen${j}.x < count${j},
+    );
+    let ds${i}_${j} = p${i}_${j} * (dp${i}_${j} - stats${i}.y);
+#end
+#end
+#for c in 0..CHUNKS
+#for j in 0..KEYS
+#for i in 0..QUERIES
+    dk${j}_${c} = fma(Chunk(ds${i}_${j}), q${i}_${c}, dk${j}_${c});
+    dv${j}_${c} = fma(Chunk(p${i}_${j}), g${i}_${c}, dv${j}_${c});
+#end
+#end
+#end
+    let wrap = block + 1u == blocks;
+    block = select(block + 1u, 0u, wrap);
+    head += select(0u, 1u, wrap);
+  }
+
+  let width = (params.heads + 2u * params.kv_heads) * ${CHUNKS}u;
+#for j in 0..KEYS
+  if (key${j} < rows) {
+    let at${j} = key${j} * width;
+#for c in 0..CHUNKS
+    if (params.from_head == 0u) {
+      d_qkv[at${j} + k_column + ${c}u] = dk${j}_${c} * params.scale;
+      d_qkv[at${j} + v_column + ${c}u] = dv${j}_${c};
+    } else {
+      d_qkv[at${j} + k_column + ${c}u] += dk${j}_${c} * params.scale;
+      d_qkv[at${j} + v_column + ${c}u] += dv${j}_${c};
+    }
+#end
+  }
+#end
+}

@@ -1,0 +1,193 @@
+// Few-row product for decoding: y = x·Wᵀ (+ bias) (+ residual) with everything beside it that a token's step needs.
+// NORM: x is RMS-normalised first; the gain goes into x as it is loaded, the scale onto the finished sum.
+// SWIGLU: W is gate | up, and y = silu(gate) · up.
+// A tile of TM rows by TN columns belongs to one invocation (SPLIT 1) or to a workgroup whose lanes share the depth.
+#include lanes
+
+struct Params {
+  rows: u32,
+  columns: u32, // of y
+  depth: u32, // lanes of a row of x
+  elements: f32, // numbers of a row of x
+  eps: f32,
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+#if UNIFORM
+@group(0) @binding(2) var<uniform> x: array<vec4<f32>, ${UNIFORM}>;
+#else
+@group(0) @binding(2) var<storage, read> x: array<Lane>;
+#end
+@group(0) @binding(3) var<storage, read> w: array<Lane>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#if BIAS
+@group(0) @binding(5) var<storage, read> bias: array<f32>;
+#end
+#if RESIDUAL
+@group(0) @binding(6) var<storage, read> residual: array<f32>;
+#end
+#if NORM
+@group(0) @binding(7) var<storage, read> gain: array<Lane>;
+#end
+
+#if SPLIT > 1
+var<workgroup> sums: array<f32, ${SPLIT * SUMS}>;
+
+// Adds up sums[number, lane] over the lanes into sums[number, 0]; all lanes must call.
+fn add_lanes(lane: u32) {
+  workgroupBarrier();
+  for (var step = ${SPLIT / 2}u; step > 0u; step >>= 1u) {
+    if (lane < step) {
+#for s in 0..SUMS
+      sums[${s * SPLIT}u + lane] += sums[${s * SPLIT}u + lane + step];
+#end
+    }
+    workgroupBarrier();
+  }
+}
+#end
+
+fn multiply_add(a: Lane, b: Lane, sum: f32) -> f32 {
+#if VEC == 4
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+#else
+  return fma(a, b, sum);
+#end
+}
+
+// Beyond −80 a gate gives nothing; the bound keeps exp from overflowing.
+fn silu(gate: f32) -> f32 {
+  return gate / (1.0 + exp(-max(gate, -80.0)));
+}
+
+fn finish(value: f32, row: u32, column: u32) {
+  let at = row * params.columns + column;
+  var result = value;
+#if BIAS
+  result += bias[column];
+#end
+#if RESIDUAL
+  result += residual[at];
+#end
+  y[at] = result;
+}
+
+@compute @workgroup_size(${SIZE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = group.x + group.y * groups.x;
+#if SPLIT > 1
+  let column = index * ${TN}u;
+  let first = lane;
+#else
+  let column = (index * ${SIZE}u + lane) * ${TN}u;
+  let first = 0u;
+#end
+  let row = group.z * ${TM}u;
+  if (column >= params.columns) {
+    return;
+  }
+  // Beyond the edge the last row or column is computed again and not stored.
+#for i in 0..TM
+  let l${i} = min(row + ${i}u, params.rows - 1u) * params.depth;
+#if NORM
+  var squares${i} = Lane();
+#end
+#end
+#for j in 0..TN
+  let column${j} = min(column + ${j}u, params.columns - 1u);
+  let r${j} = column${j} * params.depth;
+#if SWIGLU
+  let s${j} = (column${j} + params.columns) * params.depth;
+#end
+#end
+#for i in 0..TM
+#for j in 0..TN
+  var c${i}_${j} = 0.0;
+#if SWIGLU
+  var d${i}_${j} = 0.0;
+#end
+#end
+#end
+  for (var k = first; k < params.depth; k += ${SPLIT}u) {
+#if NORM
+    let g = gain[k];
+#end
+#for i in 0..TM
+#if NORM
+    let x${i} = x[l${i} + k];
+    squares${i} = fma(x${i}, x${i}, squares${i});
+    let a${i} = x${i} * g;
+#else
+    let a${i} = x[l${i} + k];
+#end
+#end
+#for j in 0..TN
+    let b${j} = w[r${j} + k];
+#for i in 0..TM
+    c${i}_${j} = multiply_add(a${i}, b${j}, c${i}_${j});
+#end
+#if SWIGLU
+    let e${j} = w[s${j} + k];
+#for i in 0..TM
+    d${i}_${j} = multiply_add(a${i}, e${j}, d${i}_${j});
+#end
+#end
+#end
+  }
+#if SPLIT > 1
+  // For each row: TN sums, TN more of SWIGLU, and the squares.
+#for i in 0..TM
+#for j in 0..TN
+  sums[${(i * PER_ROW + j) * SPLIT}u + lane] = c${i}_${j};
+#if SWIGLU
+  sums[${(i * PER_ROW + TN + j) * SPLIT}u + lane] = d${i}_${j};
+#end
+#end
+#if NORM
+  sums[${(i * PER_ROW + PER_ROW - 1) * SPLIT}u + lane] = total(squares${i});
+#end
+#end
+  add_lanes(lane);
+  for (var at = lane; at < ${TM * TN}u; at += ${SPLIT}u) {
+    let i = at / ${TN}u;
+    let j = at % ${TN}u;
+    if (row + i < params.rows && column + j < params.columns) {
+      let base = i * ${PER_ROW}u;
+#if NORM
+      let scale = 1.0 / sqrt(sums[(base + ${PER_ROW - 1}u) * ${SPLIT}u] / params.elements + params.eps);
+#else
+      let scale = 1.0;
+#end
+      let c = sums[(base + j) * ${SPLIT}u] * scale;
+#if SWIGLU
+      finish(silu(c) * (sums[(base + ${TN}u + j) * ${SPLIT}u] * scale), row + i, column + j);
+#else
+      finish(c, row + i, column + j);
+#end
+    }
+  }
+#else
+#for i in 0..TM
+  if (row + ${i}u < params.rows) {
+#if NORM
+    let scale${i} = 1.0 / sqrt(total(squares${i}) / params.elements + params.eps);
+#else
+    let scale${i} = 1.0;
+#end
+#for j in 0..TN
+    if (column + ${j}u < params.columns) {
+#if SWIGLU
+      finish(silu(c${i}_${j} * scale${i}) * (d${i}_${j} * scale${i}), row + ${i}u, column + ${j}u);
+#else
+      finish(c${i}_${j} * scale${i}, row + ${i}u, column + ${j}u);
+#end
+    }
+#end
+  }
+#end
+#end
+}

@@ -1,0 +1,55 @@
+// Sums of rows by list: for every list u, Σ x[members[i]] over i in [start[u], start[u + 1]), in that order, so that
+// the result is the same on every run.
+//   SCATTER 1: y[u] = the sum (0 for an empty list).
+//   SCATTER 0: y[ids[u] − first] += the sum, where the window of y holds the row.
+#include common
+#include lanes
+
+struct Params {
+  rows: u32, // lists
+  extent: u32,
+  width: u32, // lanes of a row
+  first: u32,
+  held: u32,
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> start: array<u32>;
+@group(0) @binding(3) var<storage, read> members: array<u32>;
+@group(0) @binding(4) var<storage, read> x: array<Lane>;
+@group(0) @binding(5) var<storage, read_write> y: array<Lane>;
+#if SCATTER == 0
+@group(0) @binding(6) var<storage, read> ids: array<u32>;
+#end
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = (group.x + group.y * groups.x) * 64u + lane;
+  let list = index / params.width;
+  let column = index % params.width;
+  if (list >= rows_in_use(params.rows, params.extent)) {
+    return;
+  }
+#if SCATTER
+  let target_row = list;
+#else
+  let target_row = ids[list] - params.first;
+  if (target_row >= params.held) {
+    return;
+  }
+#end
+  var sum = Sum();
+  let end = start[list + 1u];
+  for (var i = start[list]; i < end; i++) {
+    sum = plus(sum, x[members[i] * params.width + column]);
+  }
+#if SCATTER
+  y[index] = sum.value - sum.lost;
+#else
+  y[target_row * params.width + column] += sum.value - sum.lost;
+#end
+}

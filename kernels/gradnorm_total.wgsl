@@ -1,0 +1,39 @@
+// The gradient's norm and its clipping factor from all partial sums of squares, in one workgroup:
+// norm = (‖g‖, factor, 0, 0); factor = min(1, max_grad_norm / (‖g‖ + 1e-6)), 1 without a limit, NaN where ‖g‖ is not
+// finite (which stops AdamW, and the trainer).
+#include lanes
+#include group
+
+struct Params {
+  count: u32, // partial sums
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<uniform> scalars: array<vec4<f32>, 2>; // lib/ops/optimizer.ts, adamwScalars
+@group(0) @binding(3) var<storage, read> partial: array<f32>;
+@group(0) @binding(4) var<storage, read_write> norm: array<f32>;
+
+@compute @workgroup_size(${GROUP})
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var sum = Sum();
+  for (var i = lane; i < params.count; i += ${GROUP}u) {
+    sum = plus(sum, partial[i]);
+  }
+  let value = sqrt(group_sum(lane, result(sum)));
+  if (lane != 0u) {
+    return;
+  }
+  let most = scalars[0].w;
+  var factor = 1.0;
+  if (most > 0.0) {
+    factor = min(1.0, most / (value + 1e-6));
+  }
+  let bits = bitcast<u32>(value);
+  if ((bits & 0x7f800000u) == 0x7f800000u) {
+    factor = bitcast<f32>(bits | 0x7fc00000u);
+  }
+  norm[0] = value;
+  norm[1] = factor;
+  norm[2] = 0.0;
+  norm[3] = 0.0;
+}

@@ -1,0 +1,29 @@
+// Adds the partial results of a split reduction, in order: result[i] (+)= sum over s of partial[s, i].
+#include common
+struct Params { size: u32, splits: u32, split_rows: u32, rows: u32, extent: u32 }
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> partial: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  if (i >= params.size) {
+    return;
+  }
+  // Splits beyond the rows in use were not computed.
+  let rows = rows_in_use(params.rows, params.extent);
+  let splits = min(params.splits, (rows + params.split_rows - 1u) / params.split_rows);
+  var sum = 0.0;
+  for (var s = 0u; s < splits; s++) {
+    sum += partial[s * params.size + i];
+  }
+#if ACCUMULATE
+  sum += result[i];
+#end
+  result[i] = sum;
+}

@@ -1,0 +1,68 @@
+// Copies a matrix into the form that products read: f32 (BF16 0) or packed bf16 texels, in a texture or a buffer, the
+// ends of rows filled with zeros. A thread makes one texel: four f32, or eight bf16 with the even column in the low half.
+#include common
+struct Params { rows: u32, columns: u32, texels: u32, extent: u32 }
+@group(0) @binding(1) var<uniform> params: Params;
+#if VEC == 4
+@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
+#else
+@group(0) @binding(2) var<storage, read> source: array<f32>;
+#end
+#if TEXTURE
+#if BF16
+@group(0) @binding(3) var packed: texture_storage_2d<rgba32uint, write>;
+#else
+@group(0) @binding(3) var packed: texture_storage_2d<rgba32float, write>;
+#end
+#else
+@group(0) @binding(3) var<storage, read_write> packed: array<vec4<u32>>;
+#end
+#include bf16
+
+fn quad(row: u32, column: u32) -> vec4<f32> {
+#if VEC == 4
+  if (column >= params.columns) {
+    return vec4(0.0);
+  }
+  return source[(row * params.columns + column) / 4u];
+#else
+  var values = vec4(0.0);
+#for i in 0..4
+  if (column + ${i}u < params.columns) {
+    values[${i}] = source[row * params.columns + column + ${i}u];
+  }
+#end
+  return values;
+#end
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = (group.x + group.y * groups.x) * 64u + lane;
+  let row = index / params.texels;
+  let texel = index % params.texels;
+  if (row >= rows_in_use(params.rows, params.extent)) {
+    return;
+  }
+#if BF16
+  let a = quad(row, texel * 8u);
+  let b = quad(row, texel * 8u + 4u);
+  let value = vec4(
+    to_bf16(a.x) | (to_bf16(a.y) << 16u),
+    to_bf16(a.z) | (to_bf16(a.w) << 16u),
+    to_bf16(b.x) | (to_bf16(b.y) << 16u),
+    to_bf16(b.z) | (to_bf16(b.w) << 16u),
+  );
+#else
+  let value = quad(row, texel * 4u);
+#end
+#if TEXTURE
+  textureStore(packed, vec2(texel, row), value);
+#else
+  packed[row * params.texels + texel] = value;
+#end
+}

@@ -1,0 +1,47 @@
+// SwiGLU over rows gate | up: y = silu(gate) · up, and its gradient (BACKWARD) in the same layout.
+#include common
+#include lanes
+
+struct Params {
+  rows: u32,
+  extent: u32,
+  width: u32, // lanes of the gate
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> gu: array<Lane>;
+#if BACKWARD
+@group(0) @binding(3) var<storage, read> dy: array<Lane>;
+@group(0) @binding(4) var<storage, read_write> dgu: array<Lane>;
+#else
+@group(0) @binding(3) var<storage, read_write> y: array<Lane>;
+#end
+
+// Beyond −80 a gate gives nothing; the bound keeps exp from overflowing.
+fn logistic(x: Lane) -> Lane {
+  return 1.0 / (1.0 + exp(-max(x, Lane() - 80.0)));
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = (group.x + group.y * groups.x) * 64u + lane;
+  let row = index / params.width;
+  if (row >= rows_in_use(params.rows, params.extent)) {
+    return;
+  }
+  let at = index + row * params.width;
+  let gate = gu[at];
+  let up = gu[at + params.width];
+  let s = logistic(gate);
+#if BACKWARD
+  let d = dy[index];
+  dgu[at] = d * up * s * (1.0 + gate * (1.0 - s));
+  dgu[at + params.width] = d * gate * s;
+#else
+  y[index] = gate * s * up;
+#end
+}

@@ -1,0 +1,232 @@
+/**
+ * Model directories as Transformers keeps them: `config.json`, weights in safetensors, tokenizer files.
+ */
+import { InputError } from "../errors.ts";
+import { type Dtype, type FloatDtype, TORCH_NAME } from "./dtype.ts";
+import { describe, readJsonObject } from "./json.ts";
+import { openSafetensors, type SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
+
+const SINGLE = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+/** Files beside the weights that go along with a model. */
+export const COMPANION_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+  "special_tokens_map.json",
+  "generation_config.json",
+] as const;
+
+/** An open model: configuration in memory, tensors read on demand. */
+export interface ModelDirectory {
+  readonly path: string;
+  /** `config.json` as it stands. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly tensors: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;
+  /** The weight files, in name order. */
+  readonly files: readonly string[];
+  /** A tensor's values as float32. */
+  read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  close(): void;
+}
+
+/**
+ * Opens a model directory: one `model.safetensors`, or shards with their index. Every header is checked before anything
+ * is read.
+ *
+ * @throws {InputError} naming the file, and the tensor where one is missing or unexpected
+ */
+export async function openModelDirectory(path: string): Promise<ModelDirectory> {
+  if (!await isDirectory(path)) {
+    throw new InputError(
+      `${path}: no such directory; a model directory (config.json, ${SINGLE}, tokenizer.json) was expected. ` +
+        "Check the path; a model on the hub is named org/name.",
+    );
+  }
+  const config = await readJsonObject(`${path}/config.json`, "a model's configuration");
+  const shards = new Map<string, SafetensorsFile>();
+  try {
+    const owner = await openShards(path, shards);
+    const tensors = new Map([...owner].map(([name, file]) => [name, file.tensors.get(name)!]));
+    return {
+      path,
+      config,
+      tensors,
+      files: [...shards.keys()].sort(),
+      async read(name) {
+        const file = owner.get(name);
+        if (!file) throw new InputError(`${path}: no tensor "${name}" in this model's weights.`);
+        return await file.read(name);
+      },
+      close: () => shards.forEach((file) => file.close()),
+    };
+  } catch (error) {
+    shards.forEach((file) => file.close());
+    throw error;
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
+}
+
+/** Opens the weight files into `shards`; returns the file that holds each tensor. */
+async function openShards(
+  path: string,
+  shards: Map<string, SafetensorsFile>,
+): Promise<Map<string, SafetensorsFile>> {
+  const owner = new Map<string, SafetensorsFile>();
+  if (await isFile(`${path}/${SINGLE}`)) {
+    const file = await openSafetensors(`${path}/${SINGLE}`);
+    shards.set(SINGLE, file);
+    for (const name of file.tensors.keys()) owner.set(name, file);
+    return owner;
+  }
+  if (!await isFile(`${path}/${INDEX}`)) {
+    const old = await isFile(`${path}/pytorch_model.bin`);
+    throw new InputError(
+      `${path}: neither ${SINGLE} nor ${INDEX} is there${
+        old ? ", only pytorch_model.bin, which is not read" : ""
+      }. ` +
+        "Save the model with Transformers' save_pretrained (safetensors is its default).",
+    );
+  }
+  const map = await readWeightMap(path);
+  for (const name of new Set(map.values())) {
+    if (!await isFile(`${path}/${name}`)) {
+      throw new InputError(
+        `${path}/${INDEX} names the shard ${name}, which is not there. Fetch the missing file.`,
+      );
+    }
+    shards.set(name, await openSafetensors(`${path}/${name}`));
+  }
+  for (const [tensor, name] of map) {
+    const file = shards.get(name)!;
+    if (!file.tensors.has(tensor)) {
+      throw new InputError(
+        `${path}/${name}: tensor "${tensor}" is missing, which ${INDEX} says is there. Fetch index and shards again.`,
+      );
+    }
+    owner.set(tensor, file);
+  }
+  for (const [name, file] of shards) {
+    for (const tensor of file.tensors.keys()) {
+      if (map.get(tensor) !== name) {
+        throw new InputError(
+          `${path}/${name}: holds the tensor "${tensor}", which ${INDEX} does not say. Fetch index and shards again.`,
+        );
+      }
+    }
+  }
+  return owner;
+}
+
+/** Tensor name to shard file name. */
+async function readWeightMap(path: string): Promise<Map<string, string>> {
+  const index = await readJsonObject(`${path}/${INDEX}`, "the index of the weight shards");
+  const map = index.weight_map;
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new InputError(
+      `${path}/${INDEX}: weight_map is ${describe(map)}; an object from tensor to file was expected.`,
+    );
+  }
+  for (const [tensor, file] of Object.entries(map)) {
+    if (typeof file !== "string" || /[/\\]/.test(file) || !file.endsWith(".safetensors")) {
+      throw new InputError(
+        `${path}/${INDEX}: tensor "${tensor}" is said to be in ${
+          JSON.stringify(file)
+        }, which is no safetensors file name.`,
+      );
+    }
+  }
+  return new Map(Object.entries(map));
+}
+
+export interface WriteModelOptions {
+  /** The configuration to write; its dtype key is set to the stored dtype. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly dtype: FloatDtype;
+  /** The weights, by Hugging Face name. */
+  readonly tensors: Iterable<Omit<TensorSource, "dtype">>;
+  /** A model directory whose tokenizer and generation settings are copied. */
+  readonly companionsFrom?: string;
+  /** Whether a directory that is there already is replaced (only once the new one is whole); else it is an error. */
+  readonly replace?: boolean;
+}
+
+/**
+ * Writes a model directory that Transformers loads. It is written aside and renamed: whole, or not there.
+ *
+ * @throws {InputError} when `path` exists, is not an empty directory and `replace` is not set
+ */
+export async function writeModelDirectory(path: string, options: WriteModelOptions): Promise<void> {
+  const target = path.replace(/[/\\]+$/, "");
+  if (!options.replace && !await isFreePath(target)) {
+    throw new InputError(
+      `${target}: exists already, and is not overwritten. Name another directory, or remove it.`,
+    );
+  }
+  const aside = `${target}.partial`;
+  await removeTree(aside);
+  await Deno.mkdir(aside, { recursive: true });
+  try {
+    await writeContents(aside, options);
+    const old = `${target}.old`;
+    await removeTree(old);
+    if (options.replace && !await isFreePath(target)) await Deno.rename(target, old);
+    else await removeTree(target);
+    await Deno.rename(aside, target);
+    await removeTree(old);
+  } catch (error) {
+    await removeTree(aside);
+    throw error;
+  }
+}
+
+async function isFreePath(path: string): Promise<boolean> {
+  if (await isFile(path)) return false;
+  if (!await isDirectory(path)) return true;
+  for await (const _ of Deno.readDir(path)) return false;
+  return true;
+}
+
+async function removeTree(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function writeContents(path: string, options: WriteModelOptions): Promise<void> {
+  const { config, dtype, tensors, companionsFrom } = options;
+  const stored = { ...config };
+  // Transformers 5 writes `dtype`, 4 wrote `torch_dtype`; both read the latter.
+  for (const key of "dtype" in stored ? ["dtype"] : ["torch_dtype"]) stored[key] = TORCH_NAME[dtype];
+  if ("torch_dtype" in stored) stored.torch_dtype = TORCH_NAME[dtype];
+  await Deno.writeTextFile(`${path}/config.json`, JSON.stringify(stored, null, 2) + "\n");
+  if (companionsFrom !== undefined) {
+    for (const name of COMPANION_FILES) {
+      if (await isFile(`${companionsFrom}/${name}`)) {
+        // Contents only: the copy must be writable though the original may not be.
+        await Deno.writeFile(`${path}/${name}`, await Deno.readFile(`${companionsFrom}/${name}`));
+      }
+    }
+  }
+  await writeSafetensors(`${path}/${SINGLE}`, Array.from(tensors, (tensor) => ({ ...tensor, dtype })));
+}

@@ -1,0 +1,44 @@
+/**
+ * Reading small text and JSON files, with errors that name the file.
+ */
+import { InputError } from "../errors.ts";
+
+/** A file's text, or `undefined` if there is no such file. */
+export async function readTextIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return (await Deno.readTextFile(path)).replace(/^\ufeff/, "");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A file's JSON object.
+ *
+ * @throws {InputError} when the file is missing, not JSON or no object; `purpose` says what it should hold
+ */
+export async function readJsonObject(path: string, purpose: string): Promise<Record<string, unknown>> {
+  const text = await readTextIfPresent(path);
+  if (text === undefined) {
+    throw new InputError(`${path}: no such file; ${purpose} was expected there. Check the path.`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`${path}: not valid JSON (${(error as Error).message}); ${purpose} was expected.`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new InputError(`${path}: a JSON object with ${purpose} was expected, found ${describe(value)}.`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** What kind of JSON value this is, for messages: "a string", "a list", ... */
+export function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}

@@ -1,0 +1,278 @@
+/**
+ * Safetensors files: eight bytes of header length, a JSON header, the tensors' bytes end to end.
+ *
+ * Source: https://github.com/huggingface/safetensors#format
+ */
+import { InputError } from "../errors.ts";
+import { decodeFloats, type Dtype, encodeFloats, isFloatDtype, ITEM_SIZE } from "./dtype.ts";
+
+/** One tensor of a file. */
+export interface TensorInfo {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Where its bytes begin, from the start of the file. */
+  readonly byteOffset: number;
+  readonly sizeBytes: number;
+}
+
+/** An open file: its header is checked and in memory, its tensors are read one at a time. */
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The values of an F32, F16 or BF16 tensor as float32, row by row. */
+  read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** The bytes of a tensor of any dtype, as stored (little-endian). */
+  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>>;
+  close(): void;
+}
+
+/** A tensor to be written. Floats are converted to a float dtype; bytes are written as they are. */
+export interface TensorSource {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+  /** The values, or a function that fetches them when their turn comes. */
+  readonly data: TensorData | (() => TensorData | Promise<TensorData>);
+}
+export type TensorData = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** The safetensors library's own limit on a header. */
+const MAX_HEADER_BYTES = 100_000_000;
+const PIECE_BYTES = 1 << 24;
+
+/**
+ * Opens a file and checks its header: lengths against the file's size, dtypes, shapes against offsets, no overlap
+ * and no hole.
+ *
+ * @throws {InputError} naming the file, the tensor and what is wrong
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await openFile(path);
+  try {
+    const sizeBytes = (await file.stat()).size;
+    const { tensors, metadata } = await readHeader(file, path, sizeBytes);
+    return makeReader(file, path, tensors, metadata);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+async function openFile(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new InputError(`${path}: no such file; a safetensors file was expected here. Check the path.`);
+    }
+    throw error;
+  }
+}
+
+function makeReader(
+  file: Deno.FsFile,
+  path: string,
+  tensors: Map<string, TensorInfo>,
+  metadata: Record<string, string>,
+): SafetensorsFile {
+  // One handle has one position: reads wait for each other.
+  let turn: Promise<unknown> = Promise.resolve();
+  const queued = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = turn.then(work);
+    turn = result.catch(() => {});
+    return result;
+  };
+  const find = (name: string): TensorInfo => {
+    const info = tensors.get(name);
+    if (!info) throw new InputError(`${path}: no tensor "${name}" in this file.`);
+    return info;
+  };
+  return {
+    path,
+    tensors,
+    metadata,
+    async read(name) {
+      const info = find(name), dtype = info.dtype;
+      if (!isFloatDtype(dtype)) {
+        throw new InputError(
+          `${path}: tensor "${name}" is stored as ${dtype}; F32, F16 or BF16 is needed here. Convert the weights first.`,
+        );
+      }
+      return await queued(async () => {
+        const out = new Float32Array(info.sizeBytes / ITEM_SIZE[dtype]);
+        if (dtype === "F32") await fill(file, info.byteOffset, new Uint8Array(out.buffer), path);
+        else {
+          const piece = new Uint8Array(Math.min(PIECE_BYTES, info.sizeBytes));
+          for (let done = 0; done < info.sizeBytes; done += piece.length) {
+            const bytes = piece.subarray(0, Math.min(piece.length, info.sizeBytes - done));
+            await fill(file, info.byteOffset + done, bytes, path);
+            decodeFloats(bytes, dtype, out.subarray(done / 2, (done + bytes.length) / 2));
+          }
+        }
+        return out;
+      });
+    },
+    async readBytes(name) {
+      const info = find(name);
+      return await queued(async () => {
+        const bytes = new Uint8Array(info.sizeBytes);
+        await fill(file, info.byteOffset, bytes, path);
+        return bytes;
+      });
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Reads exactly `bytes.length` bytes from `offset` on. */
+async function fill(file: Deno.FsFile, offset: number, bytes: Uint8Array, path: string): Promise<void> {
+  await file.seek(offset, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) {
+    const got = await file.read(bytes.subarray(done, Math.min(bytes.length, done + (1 << 30))));
+    if (got === null) throw new InputError(`${path}: the file ended early; it changed while it was read.`);
+    done += got;
+  }
+}
+
+async function readHeader(file: Deno.FsFile, path: string, sizeBytes: number) {
+  const wrong = (what: string) =>
+    new InputError(`${path}: not a whole safetensors file: ${what}. Download or save the file again.`);
+  if (sizeBytes < 8) throw wrong(`it has ${sizeBytes} bytes, less than the 8 of the header's length`);
+  const head = new Uint8Array(8);
+  await fill(file, 0, head, path);
+  const length = Number(new DataView(head.buffer).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES || 8 + length > sizeBytes) {
+    throw wrong(`its header claims ${length} bytes, the file has ${sizeBytes}`);
+  }
+  const text = new Uint8Array(length);
+  await fill(file, 8, text, path);
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
+  } catch (error) {
+    throw wrong(`its header is not JSON (${(error as Error).message})`);
+  }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) {
+    throw wrong("its header is not a JSON object");
+  }
+  const tensors = new Map<string, TensorInfo>();
+  let metadata: Record<string, string> = {};
+  const dataStart = 8 + length;
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") metadata = entry as Record<string, string>;
+    else tensors.set(name, checkEntry(name, entry, { dataStart, sizeBytes, wrong }));
+  }
+  checkCoverage(tensors, { dataStart, sizeBytes, wrong });
+  return { tensors, metadata };
+}
+
+interface Frame {
+  readonly dataStart: number;
+  readonly sizeBytes: number;
+  readonly wrong: (what: string) => InputError;
+}
+
+const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
+
+function checkEntry(name: string, entry: unknown, { dataStart, sizeBytes, wrong }: Frame): TensorInfo {
+  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
+  if (typeof dtype !== "string" || !Object.hasOwn(ITEM_SIZE, dtype)) {
+    throw wrong(`tensor "${name}" has the unknown dtype ${JSON.stringify(dtype)}`);
+  }
+  if (!Array.isArray(shape) || !shape.every(isCount)) {
+    throw wrong(`tensor "${name}" has no valid shape (${JSON.stringify(shape)})`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
+    throw wrong(`tensor "${name}" has no valid data_offsets (${JSON.stringify(offsets)})`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (dataStart + end > sizeBytes) {
+    throw wrong(
+      `tensor "${name}" ends at byte ${
+        dataStart + end
+      }, the file at ${sizeBytes}: it is cut off or its header is wrong`,
+    );
+  }
+  const wanted = shape.reduce((a: number, b: number) => a * b, 1) * ITEM_SIZE[dtype as Dtype];
+  if (wanted !== end - begin) {
+    throw wrong(
+      `tensor "${name}" of ${dtype} [${shape}] needs ${wanted} bytes, its offsets span ${end - begin}`,
+    );
+  }
+  return { dtype: dtype as Dtype, shape, byteOffset: dataStart + begin, sizeBytes: wanted };
+}
+
+/** The tensors must cover the data exactly: no overlap, no hole, nothing after the last. */
+function checkCoverage(tensors: Map<string, TensorInfo>, { dataStart, sizeBytes, wrong }: Frame): void {
+  const order = [...tensors].sort(([, a], [, b]) => a.byteOffset - b.byteOffset || a.sizeBytes - b.sizeBytes);
+  let at = dataStart, before = "the header";
+  for (const [name, { byteOffset, sizeBytes }] of order) {
+    if (byteOffset < at) throw wrong(`tensor "${name}" overlaps ${before}`);
+    if (byteOffset > at) {
+      throw wrong(`${byteOffset - at} bytes between ${before} and tensor "${name}" belong to nothing`);
+    }
+    at = byteOffset + sizeBytes;
+    before = `tensor "${name}"`;
+  }
+  if (at !== sizeBytes) throw wrong(`${sizeBytes - at} bytes after ${before} belong to nothing`);
+}
+
+/**
+ * Writes a file, tensor by tensor; it appears under `path` only when whole. The order is that of the safetensors
+ * library: wider dtypes first (so that everything is aligned), then by name.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorSource>,
+  metadata: Record<string, string> = { format: "pt" },
+): Promise<void> {
+  const order = [...tensors].sort((a, b) =>
+    ITEM_SIZE[b.dtype] - ITEM_SIZE[a.dtype] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+  );
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let at = 0;
+  const sizes = order.map(({ name, dtype, shape }) => {
+    if (Object.hasOwn(header, name)) throw new Error(`tensor "${name}" is to be written twice to ${path}`);
+    const size = shape.reduce((a, b) => a * b, 1) * ITEM_SIZE[dtype];
+    header[name] = { dtype, shape, data_offsets: [at, at += size] };
+    return size;
+  });
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const head = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20); // padded with spaces
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(text, 8);
+
+  const aside = `${path}.partial`;
+  const file = await Deno.open(aside, { write: true, create: true, truncate: true });
+  try {
+    await writeAll(file, head);
+    for (const [i, source] of order.entries()) {
+      const bytes = toBytes(typeof source.data === "function" ? await source.data() : source.data, source);
+      if (bytes.length !== sizes[i]) {
+        throw new Error(
+          `tensor "${source.name}" of ${source.dtype} [${source.shape}] needs ${
+            sizes[i]
+          } bytes, got ${bytes.length}`,
+        );
+      }
+      await writeAll(file, bytes);
+    }
+    await file.sync();
+  } catch (error) {
+    file.close();
+    await Deno.remove(aside);
+    throw error;
+  }
+  file.close();
+  await Deno.rename(aside, path);
+}
+
+function toBytes(data: TensorData, { dtype }: TensorSource): Uint8Array<ArrayBuffer> {
+  if (data instanceof Float32Array && isFloatDtype(dtype)) return encodeFloats(data, dtype);
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done, done + (1 << 30)));
+}

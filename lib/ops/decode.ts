@@ -1,0 +1,243 @@
+/**
+ * Decoding, one token for each of B slots at a time: products of a few rows with their neighbours fused in, attention
+ * over a cache, and the slots' state.
+ *
+ * A slot is a sequence that is being continued. Its row of `state` (u32[B, 8 + M]) holds
+ * `token, length, tokens left, prompt, active, tokens written, 0, 0` and then the tokens written since the host last
+ * looked; `length` is how many positions its cache holds, and so the position of `token`, which is yet to be processed.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { grid1d, NO_EXTENT } from "./grid.ts";
+
+/** Words of a slot's state before the tokens that it has written. */
+export const STATE_HEADER = 8;
+
+/** Choices that tests and measurements make for themselves; the adapter decides otherwise. */
+export interface DecodeVariant {
+  /** Invocations that share one tile of a product or the keys of one head. */
+  readonly split?: number;
+  readonly tileRows?: number;
+  readonly tileColumns?: number;
+  /** Inputs of products through a uniform binding where they fit one. */
+  readonly uniform?: boolean;
+}
+
+/** x [B, D] (virtual, new): the embeddings of the slots' tokens. */
+export function decodeEmbedding(
+  rec: Recorder,
+  table: Tensor,
+  state: Tensor,
+  options: { name: string },
+): Tensor {
+  const [V = 0, D = 0] = table.shape;
+  const [B = 0, row = 0] = state.shape;
+  const VEC = D % 4 === 0 ? 4 : 1;
+  const x = rec.tensor(options.name, [B, D]);
+  rec.dispatch("decode_embed", {
+    bind: { state, table, x },
+    constants: { VEC },
+    params: { slots: B, row, width: D / VEC, vocabulary: V },
+    grid: grid1d(rec.gpu, Math.ceil(B * D / VEC / 64)),
+  });
+  return x;
+}
+
+/** What `decodeLinear` computes beside the product. */
+export interface DecodeLinearOptions {
+  readonly name: string;
+  /** RMS-normalise x by this gain [D] first. */
+  readonly norm?: { readonly gain: Tensor; readonly eps: number };
+  /** [N]. */
+  readonly bias?: Tensor;
+  /** [B, N], added. */
+  readonly residual?: Tensor;
+  /** w is gate over up, [2N, D]: y = silu(gate) · up. */
+  readonly swiglu?: boolean;
+  readonly variant?: DecodeVariant;
+}
+
+/** y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. */
+export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
+  const { norm, bias, residual, swiglu = false } = options;
+  const [B = 0, D = 0] = x.shape;
+  const [rows = 0, depth = 0] = w.shape;
+  const N = swiglu ? rows / 2 : rows;
+  if (depth !== D || !Number.isInteger(N)) {
+    throw new RangeError(
+      `decodeLinear ${options.name}: ${x.name} [${x.shape}] and ${w.name} [${w.shape}] do not fit.`,
+    );
+  }
+  const shape = { B, N, D, VEC: D % 4 === 0 ? 4 : 1, swiglu, norm: norm !== undefined };
+  const tile = chooseTile(rec.gpu, shape, options.variant ?? {});
+  const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
+  const y = rec.tensor(options.name, [B, N]);
+  rec.dispatch("decode_linear", {
+    bind: { x, w, y, ...(norm ? { gain: norm.gain } : {}), ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
+    constants: {
+      VEC: shape.VEC,
+      ...tile,
+      NORM: norm !== undefined,
+      BIAS: bias !== undefined,
+      RESIDUAL: residual !== undefined,
+      SWIGLU: swiglu,
+      PER_ROW: perRow,
+      SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
+    },
+    params: { rows: B, columns: N, depth: D / shape.VEC, elements: D, eps: norm?.eps ?? 0 },
+    grid: [...columnGrid(rec.gpu, N, tile), Math.ceil(B / tile.TM)],
+    flops: 2 * B * rows * D,
+  });
+  return y;
+}
+
+interface Tile {
+  /** Rows and columns of y for an invocation or, with SPLIT, for a workgroup. */
+  readonly TM: number;
+  readonly TN: number;
+  /** Invocations of a workgroup, and how many of them share a tile. */
+  readonly SIZE: number;
+  readonly SPLIT: number;
+  /** vec4s of x where it is bound as a uniform, else 0. */
+  readonly UNIFORM: number;
+}
+
+interface LinearShape {
+  readonly B: number;
+  readonly N: number;
+  readonly D: number;
+  readonly VEC: number;
+  readonly swiglu: boolean;
+  readonly norm: boolean;
+}
+
+/**
+ * Software adapters: an invocation a tile, as large as its registers hold while every core has work, and x from a
+ * uniform binding (a load costs half there). GPUs: a workgroup a tile, its lanes side by side along the depth.
+ */
+function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile {
+  const { B, N, D, VEC, swiglu, norm } = shape;
+  const software = gpu.adapterClass === "software";
+  const SPLIT = variant.split ?? (software ? 1 : 32);
+  const TM = variant.tileRows ?? Math.min(power2(B), software ? 16 : 8);
+  const doubled = swiglu ? 2 : 1;
+  let TN = variant.tileColumns ?? 1;
+  if (variant.tileColumns === undefined) {
+    const most = software ? 8 / doubled : 4 / doubled;
+    const enough = software ? 32 : 256; // invocations or workgroups that keep the adapter busy
+    while (TN < most && N / (2 * TN) >= enough) TN *= 2;
+  }
+  if (SPLIT > 1) {
+    // the sums of all lanes lie in workgroup memory
+    const most = gpu.limits.maxComputeWorkgroupStorageSize / 4;
+    const words = (rows: number, columns: number) => SPLIT * rows * (columns * doubled + (norm ? 1 : 0));
+    let rows = TM;
+    while (words(rows, TN) > most && TN > 1) TN /= 2;
+    while (words(rows, TN) > most && rows > 1) rows /= 2;
+    return { TM: rows, TN, SIZE: SPLIT, SPLIT, UNIFORM: 0 };
+  }
+  const fits = VEC === 4 && 4 * B * D <= gpu.limits.maxUniformBufferBindingSize;
+  const UNIFORM = (variant.uniform ?? software) && fits ? B * D / 4 : 0;
+  return { TM, TN, SIZE: 8, SPLIT, UNIFORM };
+}
+
+function columnGrid(gpu: Gpu, N: number, { TN, SIZE, SPLIT }: Tile): [number, number] {
+  return grid1d(gpu, Math.ceil(N / TN / (SPLIT > 1 ? 1 : SIZE)));
+}
+
+/** The smallest power of two that is at least `value`. */
+function power2(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+}
+
+/** Sizes of a model's attention while decoding. */
+export interface DecodeAttentionShape {
+  /** H, G and K. */
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly scale: number;
+  /** Keys that a query sees at most, itself included; null for all. */
+  readonly window: number | null;
+}
+
+/**
+ * o [B, H·K] (virtual, new) of the slots' new tokens from qkv [B, (H+2G)·K] before its rotation; appends their keys
+ * and values to `cache` [B', P, 2·G·K] (B' ≥ B), at each slot's length. `table` is the model's rotary table [≥ P, K].
+ */
+export function decodeAttention(
+  rec: Recorder,
+  { qkv, cache, table, state }: { qkv: Tensor; cache: Tensor; table: Tensor; state: Tensor },
+  { heads: H, kvHeads: G, headSize: K, scale, window, name, variant = {} }: DecodeAttentionShape & {
+    name: string;
+    variant?: DecodeVariant;
+  },
+): Tensor {
+  const [B = 0, row = 0] = state.shape;
+  const P = cache.shape[1] ?? 0;
+  const wanted = { qkv: [B, (H + 2 * G) * K], cache: [cache.shape[0]!, P, 2 * G * K] };
+  if (qkv.shape.join() !== wanted.qkv.join() || cache.shape.join() !== wanted.cache.join() || cache.shape[0]! < B) {
+    throw new RangeError(
+      `decodeAttention ${name}: qkv [${qkv.shape}] and cache [${cache.shape}] do not fit ${B} slots, ${H} and ${G} ` +
+        `heads of ${K}.`,
+    );
+  }
+  const VEC = K % 8 === 0 ? 4 : 1;
+  const QH = queriesTogether(H / G, K);
+  let SPLIT = variant.split ?? (rec.gpu.adapterClass === "software" ? 8 : 32);
+  while (SPLIT > 1 && 4 * SPLIT * QH * (K + 2) > rec.gpu.limits.maxComputeWorkgroupStorageSize) SPLIT /= 2;
+  const o = rec.tensor(name, [B, H * K]);
+  const parts = H / G / QH;
+  rec.dispatch("decode_attention", {
+    bind: { state, table, qkv, cache, o },
+    constants: { VEC, LANES: K / VEC, QH, SPLIT },
+    params: {
+      row,
+      width: (H + 2 * G) * K / VEC,
+      heads: H,
+      kv_heads: G,
+      parts,
+      positions: P,
+      window: window ?? 0x7fffffff,
+      scale,
+    },
+    grid: [G * parts, B],
+    flops: 4 * B * H * K * P,
+  });
+  return o;
+}
+
+/** How many of a key/value head's query heads are served together: as many as registers hold. */
+function queriesTogether(perGroup: number, K: number): number {
+  let together = perGroup;
+  while (together > 1 && (together * K > 128 || perGroup % together !== 0)) together--;
+  return together;
+}
+
+/**
+ * Copies the keys and values of packed prompts from qkv [T, (H+2G)·K], already rotated, into `cache` [B, P, 2·G·K]:
+ * row t goes to slot `slots[t]` (0xffffffff: nowhere), position `positions[t]`.
+ */
+export function fillCache(
+  rec: Recorder,
+  { qkv, cache, slots, positions }: { qkv: Tensor; cache: Tensor; slots: Tensor; positions: Tensor },
+): void {
+  const [T = 0, width = 0] = qkv.shape;
+  const [, P = 0, copied = 0] = cache.shape;
+  const skip = width - copied;
+  const VEC = copied % 4 === 0 && skip % 4 === 0 ? 4 : 1;
+  rec.dispatch("decode_fill", {
+    bind: { qkv, cache, slots, row_positions: positions },
+    constants: { VEC },
+    params: {
+      rows: T,
+      extent: positions.extent ?? NO_EXTENT,
+      width: width / VEC,
+      skip: skip / VEC,
+      copied: copied / VEC,
+      positions: P,
+    },
+    grid: grid1d(rec.gpu, Math.ceil(T * copied / VEC / 64)),
+  });
+}

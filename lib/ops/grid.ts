@@ -1,0 +1,15 @@
+/** Dispatch grids: how many workgroups, within the adapter's limit per dimension. */
+import type { Gpu } from "../gpu/device.ts";
+
+/** What kernels take as `extent` where nothing bounds a tensor's rows (`NO_EXTENT` in kernels/common.wgsl). */
+export const NO_EXTENT = 0xffffffff;
+
+/**
+ * Spreads `workgroups` over x and y. Kernels compute their index as
+ * `workgroup_id.x + workgroup_id.y * num_workgroups.x` and must tolerate a few indices beyond the last.
+ */
+export function grid1d(gpu: Gpu, workgroups: number): [number, number] {
+  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
+  const y = Math.max(1, Math.ceil(workgroups / most));
+  return [Math.max(1, Math.ceil(workgroups / y)), y];
+}

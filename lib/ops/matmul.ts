@@ -1,0 +1,151 @@
+/**
+ * Linear layers: forward, the gradients of input, weight and bias. Weights are `[outputs, inputs]` as in PyTorch.
+ *
+ * Rows of activations beyond a tensor's extent are neither read into sums nor written. Under `rec.compute === "bf16"`
+ * the inputs of the products are rounded to bf16; sums are float32 always.
+ */
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { grid1d, NO_EXTENT } from "./grid.ts";
+import { chooseVariant, type MatmulProblem, matmulVariant } from "./matmul_variants.ts";
+import { asMatrix } from "./pack.ts";
+
+/** Asks for one variant by name (tests, tuning); it must support the product. */
+interface VariantOption {
+  readonly variant?: string;
+}
+
+/** `y[M, N] = x[M, K] · w[N, K]ᵀ (+ bias[N]) (+ residual[M, N])`. `out` may be `residual`. */
+export function linear(
+  rec: Recorder,
+  x: Tensor,
+  w: Tensor,
+  options: { name: string; bias?: Tensor; residual?: Tensor; out?: Tensor } & VariantOption,
+): Tensor {
+  const left = asMatrix(x);
+  const right = asMatrix(w);
+  const [rows, depth] = sizes(left);
+  const [columns, inputs] = sizes(right);
+  if (depth !== inputs) mismatch(`linear ${options.name}: the rows of x and w differ`, { x, w });
+  const y = options.out ?? rec.tensor(options.name, [rows, columns], { extent: x.extent });
+  const { bias, residual } = options;
+  wantShape(`linear ${options.name}: y`, y, [rows, columns]);
+  if (bias) wantShape(`linear ${options.name}: bias`, bias, [columns]);
+  if (residual) wantShape(`linear ${options.name}: residual`, residual, [rows, columns]);
+  // One dispatch may not bind a buffer both for reading and for writing.
+  const inPlace = residual === y;
+  product(rec, options.variant, {
+    ...{ layout: "nt", left, right, result: y, rows, columns, depth, extent: x.extent },
+    ...(bias ? { bias } : {}),
+    ...(residual && !inPlace ? { residual } : {}),
+    accumulate: inPlace,
+  });
+  return y;
+}
+
+/** `dx[M, K] = dy[M, N] · w[N, K]`; with `accumulate`, `+=` into `out`. */
+export function linearBackwardInput(
+  rec: Recorder,
+  dy: Tensor,
+  w: Tensor,
+  options: { name: string; out?: Tensor; accumulate?: boolean } & VariantOption,
+): Tensor {
+  const left = asMatrix(dy);
+  const right = asMatrix(w);
+  const [rows, depth] = sizes(left);
+  const [outputs, columns] = sizes(right);
+  if (depth !== outputs) {
+    mismatch(`linearBackwardInput ${options.name}: dy and w differ in outputs`, { dy, w });
+  }
+  if (options.accumulate && !options.out) {
+    throw new RangeError(`linearBackwardInput ${options.name}: accumulate wants a tensor to add to (out).`);
+  }
+  const dx = options.out ?? rec.tensor(options.name, [rows, columns], { extent: dy.extent });
+  wantShape(`linearBackwardInput ${options.name}: dx`, dx, [rows, columns]);
+  const accumulate = options.accumulate ?? false;
+  product(rec, options.variant, {
+    ...{ layout: "nn", left, right, result: dx, rows, columns, depth, extent: dy.extent, accumulate },
+  });
+  return dx;
+}
+
+/** `dw[N, K] += dy[M, N]ᵀ · x[M, K]` over the rows in use; with `accumulate` false, `=`. */
+export function linearBackwardWeight(
+  rec: Recorder,
+  dy: Tensor,
+  x: Tensor,
+  options: { dw: Tensor; accumulate?: boolean } & VariantOption,
+): void {
+  const left = asMatrix(dy);
+  const right = asMatrix(x);
+  const [depth, rows] = sizes(left);
+  const [inputRows, columns] = sizes(right);
+  const { dw, accumulate = true } = options;
+  if (depth !== inputRows) mismatch(`linearBackwardWeight ${dw.name}: dy and x differ in rows`, { dy, x });
+  wantShape(`linearBackwardWeight: dw ${dw.name}`, dw, [rows, columns]);
+  product(rec, options.variant, {
+    ...{ layout: "tn", left, right, result: dw, rows, columns, depth, extent: dy.extent, accumulate },
+  });
+}
+
+/** Rows that one thread of the column sum adds up: short sums keep float32 errors small. */
+const SUM_ROWS = 64;
+
+/** `db[N] += column sums of dy[M, N]` over the rows in use, always in the same order; with `accumulate` false, `=`. */
+export function biasBackward(
+  rec: Recorder,
+  dy: Tensor,
+  options: { db: Tensor; accumulate?: boolean },
+): void {
+  const matrix = asMatrix(dy);
+  const [rows, columns] = sizes(matrix);
+  const { db, accumulate = true } = options;
+  wantShape(`biasBackward: db ${db.name}`, db, [columns]);
+  const splits = Math.max(1, Math.ceil(rows / SUM_ROWS));
+  const extent = dy.extent ?? NO_EXTENT;
+  const partial = rec.tensor(`${db.name}.partial`, [splits, columns]);
+  rec.dispatch("column_sum", {
+    constants: { ROWS: SUM_ROWS },
+    bind: { dy: matrix, partial },
+    params: { rows, columns, extent },
+    grid: grid1d(rec.gpu, Math.ceil(splits * columns / 64)),
+    flops: rows * columns,
+  });
+  rec.dispatch("matmul_sum", {
+    constants: { ACCUMULATE: accumulate },
+    bind: { partial, result: db },
+    params: { size: columns, splits, split_rows: SUM_ROWS, rows, extent },
+    grid: grid1d(rec.gpu, Math.ceil(columns / 64)),
+  });
+}
+
+function product(rec: Recorder, name: string | undefined, problem: MatmulProblem): void {
+  if (problem.rows === 0 || problem.columns === 0) return;
+  const variant = name === undefined ? chooseVariant(rec, problem) : matmulVariant(name);
+  if (!variant.supports(rec, problem)) {
+    const { layout, rows, columns, depth } = problem;
+    throw new RangeError(
+      `Matmul variant ${variant.name} does not support ${layout} ${rows}x${columns}x${depth} in ${rec.compute}.`,
+    );
+  }
+  variant.record(rec, problem);
+}
+
+function sizes(matrix: Tensor): [number, number] {
+  return [matrix.shape[0]!, matrix.shape[1]!];
+}
+
+function wantShape(what: string, tensor: Tensor, shape: readonly number[]): void {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const found = tensor.shape.reduce((product, n) => product * n, 1);
+  if (tensor.shape[0] !== shape[0] || found !== size) {
+    throw new RangeError(
+      `${what} is ${tensor.name} [${tensor.shape.join(", ")}], wanted [${shape.join(", ")}].`,
+    );
+  }
+}
+
+function mismatch(what: string, tensors: Record<string, Tensor>): never {
+  const list = Object.entries(tensors).map(([role, t]) => `${role} is ${t.name} [${t.shape.join(", ")}]`);
+  throw new RangeError(`${what}: ${list.join(", ")}.`);
+}

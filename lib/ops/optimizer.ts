@@ -1,0 +1,112 @@
+/** Gradient norm, clipping and AdamW over flat shards. */
+import type { Recorder } from "../gpu/recorder.ts";
+import { elementCount, rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { expectSameSize, expectShape, gridFor, lanesFor, type RowVariant } from "./rows.ts";
+
+/** The numbers of one optimiser step that a plan reads from its `scalars`. */
+export interface AdamwStep {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  /** From 1. */
+  readonly step: number;
+  /** 0 or less: no clipping. */
+  readonly maxGradNorm: number;
+}
+
+/**
+ * Packs `scalars` f32 `[8]` for {@link gradNorm} and {@link adamw}: learning rate, 1 − β₁ᵗ, sqrt(1 − β₂ᵗ), the largest
+ * gradient norm, and four zeros. Computed in float64, rounded once.
+ */
+export function adamwScalars(
+  { learningRate, beta1, beta2, step, maxGradNorm }: AdamwStep,
+): Float32Array<ArrayBuffer> {
+  const corrections = [1 - beta1 ** step, Math.sqrt(1 - beta2 ** step)];
+  return Float32Array.of(learningRate, ...corrections, maxGradNorm, 0, 0, 0, 0);
+}
+
+/** Partial sums of squares per shard. */
+const PARTIALS = 1024;
+const GROUP = 64;
+
+/**
+ * The norm of all gradient shards together, into `norm` f32 `[4]`: ‖g‖₂, then the clipping factor
+ * min(1, max / (‖g‖ + 1e-6)) as torch.nn.utils.clip_grad_norm_ (1 where max is 0 or less; NaN where the norm is not
+ * finite), then zeros. Partial sums have a fixed order: every run gives the same bits.
+ */
+export function gradNorm(
+  rec: Recorder,
+  shards: readonly Tensor[],
+  { norm, scalars, variant }: { norm: Tensor; scalars: Tensor; variant?: RowVariant },
+): void {
+  expectShape("gradNorm", norm, [4]);
+  expectShape("gradNorm", scalars, [8]);
+  const partials = rec.tensor("norm.partials", [shards.length, PARTIALS]);
+  const grouped = (variant ?? (rec.gpu.adapterClass === "software" ? "thread" : "group")) === "group";
+  shards.forEach((gradient, i) => {
+    const count = elementCount(gradient.shape);
+    const vec = lanesFor(count);
+    rec.dispatch("gradnorm", {
+      constants: { VEC: vec, GROUP: grouped ? GROUP : 0, SIZE: GROUP },
+      bind: { gradient, partial: rowWindow(partials, i, i + 1) },
+      params: { lanes: count / vec, stride: grouped ? PARTIALS * GROUP : PARTIALS },
+      grid: [grouped ? PARTIALS : PARTIALS / GROUP],
+      flops: 2 * count,
+    });
+  });
+  rec.dispatch("gradnorm_total", {
+    constants: { VEC: 1, GROUP },
+    bind: { scalars, partial: partials, norm },
+    params: { count: shards.length * PARTIALS },
+    grid: [1],
+    flops: shards.length * PARTIALS,
+  });
+}
+
+/** A shard of parameters with its gradient and moments, flat and of one length. */
+export interface AdamwShard {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
+  /** From {@link gradNorm}. */
+  readonly norm: Tensor;
+  /** From {@link adamwScalars}. */
+  readonly scalars: Tensor;
+}
+
+/** What stays the same from step to step; `weightDecay` is 0 for norms and biases. */
+export interface AdamwOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+}
+
+/**
+ * One AdamW step (Loshchilov and Hutter 2019) in place on `param`, `m` and `v`, as PyTorch's: decoupled decay, bias
+ * correction, epsilon outside the root; the gradient times the clipping factor. Does nothing where that factor is NaN.
+ */
+export function adamw(
+  rec: Recorder,
+  { param, grad, m, v, norm, scalars }: AdamwShard,
+  { beta1, beta2, epsilon, weightDecay }: AdamwOptions,
+): void {
+  for (const tensor of [grad, m, v]) expectSameSize("adamw", param, tensor);
+  const count = elementCount(param.shape);
+  const vec = lanesFor(count);
+  rec.dispatch("adamw", {
+    constants: { VEC: vec },
+    bind: { param, grad, m, v, norm, scalars },
+    params: {
+      lanes: count / vec,
+      one_minus_beta1: 1 - beta1,
+      beta2,
+      one_minus_beta2: 1 - beta2,
+      epsilon,
+      weight_decay: weightDecay,
+    },
+    grid: gridFor(rec, count / vec),
+    flops: 14 * count,
+  });
+}

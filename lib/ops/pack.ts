@@ -1,0 +1,64 @@
+/**
+ * The forms in which matrix products read their inputs: packed bf16 (rounded to nearest even, eight to a texel), and
+ * texture images. Each is recorded once for as long as the tensor is not written again.
+ */
+import type { Recorder } from "../gpu/recorder.ts";
+import { makeTensor, type Tensor } from "../gpu/tensor.ts";
+import { grid1d, NO_EXTENT } from "./grid.ts";
+
+/** A tensor as a matrix: all dimensions but the first are columns. */
+export function asMatrix(tensor: Tensor): Tensor {
+  if (tensor.shape.length === 2) return tensor;
+  const rows = tensor.shape[0] ?? 1;
+  const columns = tensor.shape.slice(1).reduce((product, size) => product * size, 1);
+  const { name, dtype, sizeBytes, extent, place } = tensor;
+  const view = { base: tensor.base ?? tensor, baseOffset: tensor.baseOffset ?? 0 };
+  return makeTensor(name, [rows, columns], {
+    dtype,
+    sizeBytes,
+    extent,
+    ...view,
+    ...(place ? { place } : {}),
+  });
+}
+
+/** Whether a matrix fits the adapter's textures, `perTexel` columns a texel. */
+export function fitsTexture(rec: Recorder, matrix: Tensor, perTexel: number): boolean {
+  const most = rec.gpu.limits.maxTextureDimension2D;
+  const [rows, columns] = matrix.shape as [number, number];
+  return rows > 0 && rows <= most && Math.ceil(columns / perTexel) <= most;
+}
+
+/** An f32 matrix as a texture of four columns a texel, the ends of rows filled with zeros. */
+export function imageOf(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.image(matrix) ??
+    rec.derived(matrix, "packed image", () => pack(rec, matrix, { bf16: false, texture: true }));
+}
+
+/** An f32 matrix rounded to bf16, as a texture of eight columns a texel. */
+export function bf16Image(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.derived(matrix, "bf16 image", () => pack(rec, matrix, { bf16: true, texture: true }));
+}
+
+/** An f32 matrix rounded to packed bf16 in a buffer `[rows, columns rounded up to a multiple of 8]`. */
+export function bf16Buffer(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.derived(matrix, "bf16", () => pack(rec, matrix, { bf16: true, texture: false }));
+}
+
+function pack(rec: Recorder, matrix: Tensor, form: { bf16: boolean; texture: boolean }): Tensor {
+  const [rows, columns] = matrix.shape as [number, number];
+  const perTexel = form.bf16 ? 8 : 4;
+  const texels = Math.ceil(columns / perTexel);
+  const format = form.bf16 ? "rgba32uint" as const : "rgba32float" as const;
+  const name = `${matrix.name}.${form.bf16 ? "bf16" : "f32"}`;
+  const packed = form.texture
+    ? rec.texture(name, { width: texels, height: rows, format }, matrix.extent)
+    : rec.tensor(name, [rows, texels * perTexel], { dtype: "bf16", extent: matrix.extent });
+  rec.dispatch("pack", {
+    constants: { BF16: form.bf16, TEXTURE: form.texture, VEC: columns % 4 === 0 ? 4 : 1 },
+    bind: { source: matrix, packed },
+    params: { rows, columns, texels, extent: matrix.extent ?? NO_EXTENT },
+    grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
+  });
+  return packed;
+}

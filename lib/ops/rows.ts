@@ -1,0 +1,58 @@
+/**
+ * What ops over rows share: the width of loads, the rows in use, and whether a row is one invocation's work or a
+ * workgroup's.
+ */
+import type { Recorder } from "../gpu/recorder.ts";
+import { elementCount, type Tensor } from "../gpu/tensor.ts";
+import { grid1d, NO_EXTENT } from "./grid.ts";
+
+/** 4 where every size is a multiple of 4, so that kernels may load four numbers at once; else 1. */
+export function lanesFor(...sizes: readonly number[]): 1 | 4 {
+  return sizes.every((size) => size % 4 === 0) ? 4 : 1;
+}
+
+/** The parameters by which a kernel knows a tensor's rows in use. */
+export function rowParams(tensor: Tensor): { rows: number; extent: number } {
+  return { rows: tensor.shape[0] ?? 0, extent: tensor.extent ?? NO_EXTENT };
+}
+
+/** A grid of workgroups of 64 for `count` invocations. */
+export function gridFor(rec: Recorder, count: number): [number, number] {
+  return grid1d(rec.gpu, Math.ceil(count / 64));
+}
+
+/** How reductions along a row are spread: an invocation per row (software adapters) or a workgroup per row (GPUs). */
+export type RowVariant = "thread" | "group";
+
+/** Constants and grid of a kernel that reduces along rows; `width` counts lanes. */
+export function rowDispatch(
+  rec: Recorder,
+  { rows, width, lanes, variant }: { rows: number; width: number; lanes: 1 | 4; variant?: RowVariant },
+): { constants: Record<string, number>; grid: [number, number] } {
+  const chosen = variant ?? (rec.gpu.adapterClass === "software" ? "thread" : "group");
+  if (chosen === "group") {
+    const size = width > 256 ? 256 : 64;
+    const constants = { VEC: lanes, GROUP: size, SIZE: size, STEP: size, UNROLL: 1 };
+    return { constants, grid: grid1d(rec.gpu, rows) };
+  }
+  // Small workgroups: a software adapter's cores share few rows evenly, and it gains nothing from large ones.
+  const constants = { VEC: lanes, GROUP: 0, SIZE: 16, STEP: 1, UNROLL: width % 4 === 0 ? 4 : 1 };
+  return { constants, grid: grid1d(rec.gpu, Math.ceil(rows / 16)) };
+}
+
+/** Throws where a tensor's shape is not the wanted one; -1 stands for any size. */
+export function expectShape(op: string, tensor: Tensor, wanted: readonly number[]): void {
+  const fits = tensor.shape.length === wanted.length &&
+    wanted.every((size, i) => size === -1 || size === tensor.shape[i]);
+  if (fits) return;
+  const spelled = wanted.map((size) => size === -1 ? "any" : size).join(", ");
+  throw new RangeError(`${op}: ${tensor.name} has shape [${tensor.shape.join(", ")}], wanted [${spelled}].`);
+}
+
+/** Throws where two tensors differ in their number of elements. */
+export function expectSameSize(op: string, a: Tensor, b: Tensor): void {
+  if (elementCount(a.shape) === elementCount(b.shape)) return;
+  throw new RangeError(
+    `${op}: ${a.name} [${a.shape.join(", ")}] and ${b.name} [${b.shape.join(", ")}] differ in size.`,
+  );
+}

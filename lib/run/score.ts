@@ -1,0 +1,203 @@
+/**
+ * Scoring: log-probabilities of completions under a model and, with a reference, K and the loss of every row.
+ */
+import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import { shapeFor } from "../data/plan.ts";
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { getLoss, lossHyper } from "../losses/mod.ts";
+import { createRopeTable } from "../model/model.ts";
+import { destroyParams } from "../model/params.ts";
+import { Scorer } from "./engine.ts";
+import {
+  checkPositions,
+  loadWeights,
+  type OpenModel,
+  openModel,
+  openTokenizer,
+  type RunHooks,
+  withAdapter,
+} from "./load.ts";
+import { exampleMetrics, referenceGap } from "./metrics.ts";
+import { parseScoreOptions, type ScoreOptions } from "./options.ts";
+import { lossInputs, scoredExamples } from "./pairs.ts";
+import { type Packing, scoreExamples, type Sums } from "./reference.ts";
+import { packingOf } from "./setup.ts";
+
+/** Log-probability of a completion: sum and mean per scored token, in nats. */
+export interface CompletionScore {
+  readonly logp: number;
+  readonly avg_logp: number;
+  readonly tokens: number;
+}
+
+/** One scored row: `chosen` and `rejected`, or `completion`, or `text`. */
+export interface ScoreRow {
+  /** Zero-based row in the data file. */
+  readonly index: number;
+  readonly chosen?: CompletionScore;
+  readonly rejected?: CompletionScore;
+  readonly completion?: CompletionScore;
+  readonly text?: CompletionScore;
+  readonly ref_chosen?: CompletionScore;
+  readonly ref_rejected?: CompletionScore;
+  readonly ref_completion?: CompletionScore;
+  readonly ref_text?: CompletionScore;
+  readonly K?: number;
+  readonly loss?: number;
+}
+
+/** Examples of a scoring batch, when the token budget is left to choose. */
+const SCORE_BATCH = 64;
+
+/** Scores every row of a file. `summary` is a paragraph for people. */
+export async function score(
+  given: Partial<ScoreOptions>,
+  hooks: RunHooks = {},
+): Promise<{ rows: ScoreRow[]; summary: string }> {
+  const options = parseScoreOptions(given);
+  const policy = await openModel(options.model, hooks);
+  const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
+  const tokenizer = await openTokenizer(policy);
+  const set = await loadExamples(options.data, {
+    tokenizer,
+    maxLength: options.max_length,
+    strict: options.strict,
+  });
+  const longest = Math.max(
+    ...set.examples.flatMap(({ prompt, completions }) =>
+      completions.map((ids) => prompt.length + ids.length - 1)
+    ),
+  );
+  for (const model of [policy, reference]) {
+    if (model) checkPositions(model.config, { longest, what: `Scoring with ${model.path}` });
+  }
+  const [sums, refSums] = await withAdapter(hooks, async (gpu) => [
+    await scoreWith(gpu, policy, { set, options, longest, hooks }),
+    reference && await scoreWith(gpu, reference, { set, options, longest, hooks }),
+  ]);
+  const rows = scoreRows(set, { sums: sums!, refSums, options });
+  if (options.output !== undefined) await writeRows(options.output, rows);
+  return { rows, summary: summarise(set, { sums: sums!, refSums, options }) };
+}
+
+async function scoreWith(
+  gpu: Gpu,
+  model: OpenModel,
+  { set, options, longest, hooks }: {
+    set: ExampleSet;
+    options: ScoreOptions;
+    longest: number;
+    hooks: RunHooks;
+  },
+): Promise<Sums[]> {
+  const arity = set.kind === "pair" ? 2 : 1;
+  const shape = shapeFor(set.examples, {
+    tokenBudget: options.token_budget,
+    batchSize: SCORE_BATCH,
+    sharePrompt: options.share_prompt,
+    arity,
+  });
+  const packing: Packing = packingOf(options, { policy: model, loss: { arity }, shape });
+  const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
+  const ropeTable = createRopeTable(gpu, model.config, longest);
+  const scorer = await Scorer.create(gpu, {
+    params,
+    ropeTable,
+    capacity: shape,
+    compute: options.compute_dtype,
+  });
+  try {
+    return await scoreExamples(scorer, set.examples, packing, (done, total) => {
+      hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
+      if (hooks.signal?.aborted) throw new DOMException("Scoring was interrupted.", "AbortError");
+    });
+  } finally {
+    scorer.destroy();
+    destroyParams(params);
+    ropeTable.place?.buffer?.destroy();
+    model.directory.close();
+  }
+}
+
+const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
+
+function scoreRows(
+  { examples, kind }: ExampleSet,
+  { sums, refSums, options }: {
+    sums: readonly Sums[];
+    refSums: readonly Sums[] | undefined;
+    options: ScoreOptions;
+  },
+): ScoreRow[] {
+  const loss = kind === "pair" ? getLoss(options.loss_type) : undefined;
+  if (loss && loss.arity !== 2) {
+    throw new InputError(
+      `Scoring ${options.data}: its rows are pairs, and loss_type ${loss.name} is not one of pairs.`,
+    );
+  }
+  return examples.map((example, i) => {
+    const scores = (all: Sums, prefix: string) =>
+      Object.fromEntries(
+        SIDES[kind].map((side, s) => [`${prefix}${side}`, completionScore(all[s]!, example.completions[s]!)]),
+      );
+    const row = { index: example.index, ...scores(sums[i]!, "") };
+    if (!refSums) return row;
+    const withReference = { ...row, ...scores(refSums[i]!, "ref_") };
+    if (!loss) return withReference;
+    const x = lossInputs(example, sums[i]!, refSums[i]);
+    return {
+      ...withReference,
+      K: referenceGap(x),
+      loss: loss.evaluate(x, lossHyper(loss, { ...options })).loss,
+    };
+  });
+}
+
+function completionScore(logp: number, ids: readonly number[]): CompletionScore {
+  return { logp, avg_logp: logp / ids.length, tokens: ids.length };
+}
+
+function summarise(
+  set: ExampleSet,
+  { sums, refSums, options }: {
+    sums: readonly Sums[];
+    refSums: readonly Sums[] | undefined;
+    options: ScoreOptions;
+  },
+): string {
+  const lines = [set.text];
+  const tokens = set.examples.flatMap(({ completions }) => completions.map((ids) => ids.length)).reduce(
+    (a, b) => a + b,
+    0,
+  );
+  const total = sums.flat().reduce((a, b) => a + b, 0);
+  lines.push(
+    `${set.examples.length} rows, ${tokens} scored tokens, mean log-probability ${
+      (total / tokens).toFixed(6)
+    }`,
+  );
+  if (set.kind !== "pair") return lines.join("\n");
+  const loss = getLoss(options.loss_type);
+  if (loss.needsReference && !refSums) {
+    const better = set.examples.filter(({ completions: [c, r] }, i) =>
+      sums[i]![0]! / c!.length > sums[i]![1]! / r!.length
+    ).length;
+    lines.push(`mean log-probability of chosen above rejected in ${better} of ${set.examples.length} pairs`);
+    return lines.join("\n");
+  }
+  const metrics = exampleMetrics(
+    scoredExamples({ examples: set.examples, references: refSums ?? null }, sums),
+    loss,
+    lossHyper(loss, { ...options }),
+  );
+  lines.push(
+    Object.entries(metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", "),
+  );
+  return lines.join("\n");
+}
+
+async function writeRows(path: string, rows: readonly unknown[]): Promise<void> {
+  await Deno.writeTextFile(`${path}.partial`, rows.map((row) => JSON.stringify(row) + "\n").join(""));
+  await Deno.rename(`${path}.partial`, path);
+}

@@ -1,0 +1,137 @@
+/**
+ * The house's layers, each importing only from those below, and the few rules that keep `mod.ts` importable by URL.
+ */
+import { assert, assertEquals } from "@std/assert";
+
+const ROOT = new URL("../", import.meta.url);
+
+/** What everything in `lib/` may stand on. */
+const BASE = ["lib/config", "lib/deps", "lib/errors"];
+const GPU = ["kernels", "lib/gpu", ...BASE];
+const ROOMS = ["lib/ops", "lib/model", "lib/losses", "lib/data", "lib/formats", "lib/world"];
+
+/** For each room, the rooms that its files may import from besides their own. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  "kernels": [],
+  "lib/deps": [],
+  "lib/errors": [],
+  "lib/config": ["lib/deps", "lib/errors"],
+  "lib/gpu": ["kernels", ...BASE],
+  "lib/ops": GPU,
+  "lib/data": ["lib/formats", ...BASE],
+  "lib/formats": BASE,
+  "lib/losses": BASE,
+  "lib/model": ["lib/ops", ...GPU],
+  "lib/world": ["lib/data", ...BASE],
+  "lib/run": [...ROOMS, ...GPU],
+  "lib/eval": [...ROOMS, ...GPU, "lib/run"],
+  "mod.ts": [...ROOMS, ...GPU, "lib/run", "lib/eval"],
+  "tasks": ["mod.ts"],
+};
+
+interface Import {
+  readonly file: string;
+  readonly specifier: string;
+}
+
+/** The room of a path relative to the root: `lib/gpu/plan.ts` is in `lib/gpu`. */
+function roomOf(path: string): string {
+  if (path === "lib/schema.ts") return "lib/config";
+  const parts = path.split("/");
+  if (parts[0] !== "lib") return parts[0];
+  return `lib/${parts[1].replace(/\.ts$/, "")}`;
+}
+
+/** Every module specifier in a source text: static and dynamic imports, re-exports, types. */
+function specifiersOf(source: string): string[] {
+  const code = source.split("\n").filter((line) => !/^\s*(\*|\/\*\*|\/\/)/.test(line)).join("\n");
+  const found = [
+    ...code.matchAll(/^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/gm),
+    ...code.matchAll(/^\s*import\s*["']([^"']+)["']/gm),
+    ...code.matchAll(/\bimport\(\s*["']([^"']+)["']/g),
+  ];
+  return found.map((match) => match[1]);
+}
+
+async function* sources(folder: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(new URL(folder, ROOT))) {
+    if (entry.isDirectory) yield* sources(`${folder}${entry.name}/`);
+    else if (entry.name.endsWith(".ts")) yield `${folder}${entry.name}`;
+  }
+}
+
+async function allImports(): Promise<Import[]> {
+  const files = ["mod.ts"];
+  for (const folder of ["lib/", "kernels/", "tasks/"]) {
+    for await (const file of sources(folder)) files.push(file);
+  }
+  const imports: Import[] = [];
+  for (const file of files) {
+    for (const specifier of specifiersOf(await Deno.readTextFile(new URL(file, ROOT)))) {
+      imports.push({ file, specifier });
+    }
+  }
+  return imports;
+}
+
+/** Why this import breaks a rule, or undefined. */
+function objection({ file, specifier }: Import): string | undefined {
+  const from = roomOf(file);
+  const allowed = ALLOWED[from];
+  if (!allowed) return `${file}: the room ${from} has no line in the table of layers`;
+  if (specifier.startsWith("npm:") && file === "lib/deps.ts") return undefined;
+  if (!specifier.startsWith("./") && !specifier.startsWith("../")) {
+    return `${file}: "${specifier}" is no relative import (packages enter through lib/deps.ts)`;
+  }
+  const target = new URL(specifier, new URL(file, ROOT)).href.slice(ROOT.href.length);
+  const to = roomOf(target);
+  if (to === from || allowed.includes(to)) return undefined;
+  return `${file} imports ${target}, but ${from} stands only on ${allowed.join(", ") || "nothing"}`;
+}
+
+Deno.test("layers: every import points to the same room or to one below", async () => {
+  const imports = await allImports();
+  // A table of layers that no import is held against would prove nothing.
+  assert(imports.length > 50, `only ${imports.length} imports were found`);
+  assertEquals(imports.map(objection).filter((text) => text !== undefined), []);
+});
+
+Deno.test("layers: imports are found in every form they take", () => {
+  const source = `
+import { a } from "./a.ts";
+import type { B } from './b.ts';
+import {
+  c,
+} from "../c.ts";
+import "./d.ts";
+export * from "./e.ts";
+export { f, type G } from "./f.ts";
+import text from "./g.wgsl" with { type: "text" };
+const h = await import("./h.ts");
+type I = import("./i.ts").I;
+// import { no } from "./comment.ts";
+/**
+ * import { no } from "./doc.ts";
+ */
+export const j = "no import";
+`;
+  assertEquals(
+    specifiersOf(source).toSorted(),
+    ["../c.ts", "./a.ts", "./b.ts", "./d.ts", "./e.ts", "./f.ts", "./g.wgsl", "./h.ts", "./i.ts"],
+  );
+});
+
+Deno.test("layers: a breach is named", () => {
+  const breaches: Import[] = [
+    { file: "lib/losses/mipo.ts", specifier: "../model/llama.ts" },
+    { file: "lib/model/model.ts", specifier: "../data/batch.ts" },
+    { file: "lib/formats/safetensors.ts", specifier: "../gpu/device.ts" },
+    { file: "lib/gpu/plan.ts", specifier: "../ops/matmul.ts" },
+    { file: "tasks/train.ts", specifier: "../lib/run/train.ts" },
+    { file: "lib/run/train.ts", specifier: "npm:zod@4" },
+    { file: "lib/run/train.ts", specifier: "@std/assert" },
+    { file: "lib/attic/old.ts", specifier: "./older.ts" },
+  ];
+  for (const breach of breaches) assert(objection(breach), JSON.stringify(breach));
+  assertEquals(objection({ file: "lib/run/train.ts", specifier: "../model/model.ts" }), undefined);
+});
