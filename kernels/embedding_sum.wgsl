@@ -4,6 +4,7 @@
 //   SCATTER 0: y[ids[u] − first] += the sum, where the window of y holds the row.
 #include common
 #include lanes
+#include sum
 
 struct Params {
   rows: u32, // lists

@@ -2,10 +2,11 @@
 // norm = (‖g‖, factor, 0, 0); factor = min(1, max_grad_norm / (‖g‖ + 1e-6)), 1 without a limit, NaN where ‖g‖ is not
 // finite (which stops AdamW, and the trainer).
 #include lanes
+#include sum
 #include group
 
 struct Params {
-  count: u32, // partial sums
+  rows: u32, // partial sums
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -16,7 +17,7 @@ struct Params {
 @compute @workgroup_size(${GROUP})
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = Sum();
-  for (var i = lane; i < params.count; i += ${GROUP}u) {
+  for (var i = lane; i < params.rows; i += ${GROUP}u) {
     sum = plus(sum, partial[i]);
   }
   let value = sqrt(group_sum(lane, result(sum)));

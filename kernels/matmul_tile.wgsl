@@ -11,12 +11,22 @@ struct Params {
 }
 @group(0) @binding(1) var<uniform> params: Params;
 #if TEXTURE
+#if IMG
+#if BF16
+@group(0) @binding(2) var left: texture_storage_2d<rgba32uint, read>;
+@group(0) @binding(3) var right: texture_storage_2d<rgba32uint, read>;
+#else
+@group(0) @binding(2) var left: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var right: texture_storage_2d<rgba32float, read>;
+#end
+#else
 #if BF16
 @group(0) @binding(2) var left: texture_2d<u32>;
 @group(0) @binding(3) var right: texture_2d<u32>;
 #else
 @group(0) @binding(2) var left: texture_2d<f32>;
 @group(0) @binding(3) var right: texture_2d<f32>;
+#end
 #end
 #else
 #if BF16
@@ -46,10 +56,18 @@ fn even(texel: Texel) -> vec4<f32> {
 
 #if TEXTURE
 fn load_left(row: u32, texel: u32) -> Texel {
+#if IMG
+  return textureLoad(left, vec2(texel, row));
+#else
   return textureLoad(left, vec2(texel, row), 0);
+#end
 }
 fn load_right(row: u32, texel: u32) -> Texel {
+#if IMG
+  return textureLoad(right, vec2(texel, row));
+#else
   return textureLoad(right, vec2(texel, row), 0);
+#end
 }
 #else
 fn load_left(row: u32, texel: u32) -> Texel {

@@ -30,6 +30,7 @@ import norm_dw from "./norm_dw.wgsl" with { type: "text" };
 import preference from "./preference.wgsl" with { type: "text" };
 import preference_coef from "./preference_coef.wgsl" with { type: "text" };
 import rope from "./rope.wgsl" with { type: "text" };
+import sum from "./sum.wgsl" with { type: "text" };
 import swiglu from "./swiglu.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
@@ -45,6 +46,7 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_dkv,
   attention_dq,
   swiglu,
+  sum,
   rope,
   preference_coef,
   preference,

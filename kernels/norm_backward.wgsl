@@ -2,6 +2,7 @@
 // A row is worked on by one invocation (GROUP 0) or by a workgroup of GROUP.
 #include common
 #include lanes
+#include sum
 #if GROUP
 #include group
 #end

@@ -2,6 +2,7 @@
 // STAGE 1: one invocation sums one column lane over one chunk of rows; STAGE 2: one invocation sums the chunks.
 #include common
 #include lanes
+#include sum
 
 struct Params {
   rows: u32,

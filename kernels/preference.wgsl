@@ -27,6 +27,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> results: array<f32>;
 
 #include lanes
+#include sum
 #include group
 
 // Every invocation takes each 64th target, with compensation; the sum is then the same on every run.

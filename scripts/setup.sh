@@ -36,7 +36,7 @@ find_deno() {
     command -v npm >/dev/null || die "neither Deno 2.9 nor npm is here. Install Node.js with npm, or Deno, then run this again."
     say "installing Deno $DENO_VERSION from npm into .cache/deno"
     mkdir -p .cache/deno
-    npm install --prefix .cache/deno --no-audit --no-fund --loglevel=error "deno@$DENO_VERSION" >&2 ||
+    npm install --prefix .cache/deno --no-audit --no-fund --no-update-notifier --loglevel=error "deno@$DENO_VERSION" >&2 ||
       die "npm could not install deno@$DENO_VERSION (its message is above)."
     recent "$local_deno/deno" || die "npm installed deno@$DENO_VERSION, but it does not start on this machine."
   fi

@@ -4,6 +4,6 @@ import { runTask } from "./cli.ts";
 
 if (import.meta.main) {
   await runTask(inspectOptions, async (given) => {
-    console.log(await inspect(given));
+    console.log(await inspect(inspectOptions.resolve(given)));
   });
 }

@@ -148,16 +148,16 @@ function encodeRow({ content, where }: DataRow, tokenizer: Tokenizer): EncodedRo
     return { prompt: ids.slice(0, 1), completions: [completion], straddles: false, equal: false };
   }
   if (content.form === "strings") {
-    const { prompt, answers } = content;
+    const { answers } = content, prompt = tokenizer.encode(content.prompt, { specialTokens: true });
     const equal = answers.length === 2 && answers[0] === answers[1];
     const sides = answers.map((answer) =>
-      split({ prompt, whole: prompt + answer, answer, specialTokens: true }, tokenizer)
+      split({ prompt, whole: content.prompt + answer, answer, specialTokens: true }, tokenizer)
     );
     const completions = sides.map((side, i) =>
       answers[i] === "" || side.completion.length === 0 ? [] : withEnd(side.completion, tokenizer)
     );
     return {
-      prompt: sides[0].prompt,
+      prompt,
       completions,
       straddles: sides.some((side) => side.straddles),
       equal,
@@ -182,42 +182,42 @@ function encodeConversation(
       throw error instanceof InputError ? new InputError(`${where}: ${error.message}`) : error;
     }
   };
-  const prompt = render(history, true);
+  const start = render(history, true), prompt = tokenizer.encode(start);
   const sides = answers.map((answer) => {
     if (answer.every((message) => message.content === "")) return { completion: [], straddles: false };
     const whole = render([...history, ...answer], false);
-    if (!whole.startsWith(prompt)) {
+    if (!whole.startsWith(start)) {
       throw new InputError(
         `${where}: the chat template does not write the conversation as a continuation of its prompt: with the generation ` +
-          `prompt it ends in ${JSON.stringify(prompt.slice(-40))}, the whole conversation has ${
-            JSON.stringify(whole.slice(Math.max(0, prompt.length - 40), prompt.length))
+          `prompt it ends in ${JSON.stringify(start.slice(-40))}, the whole conversation has ${
+            JSON.stringify(whole.slice(Math.max(0, start.length - 40), start.length))
           } there. Use a template that only appends.`,
       );
     }
-    const answerText = whole.slice(prompt.length);
+    const answerText = whole.slice(start.length);
     return split({ prompt, whole, answer: answerText, specialTokens: false }, tokenizer);
   });
   return {
-    prompt: tokenizer.encode(prompt),
+    prompt,
     completions: sides.map((side) => side.completion),
     straddles: sides.some((side) => side.straddles),
     equal,
   };
 }
 
-/** The prefix rule. */
+/** The prefix rule: `whole` is the text of prompt and answer, `prompt` the prompt's ids. */
 function split(
   { prompt, whole, answer, specialTokens }: {
-    prompt: string;
+    prompt: readonly number[];
     whole: string;
     answer: string;
     specialTokens: boolean;
   },
   tokenizer: Tokenizer,
-): { prompt: number[]; completion: number[]; straddles: boolean } {
-  const p = tokenizer.encode(prompt, { specialTokens }), w = tokenizer.encode(whole, { specialTokens });
-  const straddles = !p.every((id, i) => w[i] === id);
-  return { prompt: p, completion: straddles ? tokenizer.encode(answer) : w.slice(p.length), straddles };
+): { completion: number[]; straddles: boolean } {
+  const ids = tokenizer.encode(whole, { specialTokens });
+  const straddles = !prompt.every((id, i) => ids[i] === id);
+  return { completion: straddles ? tokenizer.encode(answer) : ids.slice(prompt.length), straddles };
 }
 
 /** The ids with the tokenizer's EOS last. */

@@ -10,14 +10,21 @@ import { type Gpu, requireDevice } from "./device.ts";
 import { type Constants, expand } from "./template.ts";
 
 /** How a kernel uses a binding. */
-export type Access = "read" | "read_write" | "uniform" | "texture_f32" | "texture_u32" | "texture_write";
+export type Access =
+  | "read"
+  | "read_write"
+  | "uniform"
+  | "texture_f32"
+  | "texture_u32"
+  | "texture_read"
+  | "texture_write";
 
 /** One `@binding` of a kernel. */
 export interface BindingSpec {
   readonly index: number;
   readonly name: string;
   readonly access: Access;
-  /** For `texture_write`: its format. */
+  /** For `texture_read` (a storage texture) and `texture_write`: its format. */
   readonly format?: GPUTextureFormat;
 }
 
@@ -73,8 +80,11 @@ function readBindings(code: string): BindingSpec[] {
     const spec = { index: Number(index), name: name! };
     if (words[0] === "uniform") return { ...spec, access: "uniform" };
     if (words[0] === "storage") return { ...spec, access: words[1] === "read_write" ? "read_write" : "read" };
-    const storage = /^texture_storage_2d<\s*(\w+)\s*,\s*write\s*>$/.exec(type!.trim());
-    if (storage) return { ...spec, access: "texture_write", format: storage[1] as GPUTextureFormat };
+    const storage = /^texture_storage_2d<\s*(\w+)\s*,\s*(read|write)\s*>$/.exec(type!.trim());
+    if (storage) {
+      const access = storage[2] === "read" ? "texture_read" : "texture_write";
+      return { ...spec, access, format: storage[1] as GPUTextureFormat };
+    }
     return { ...spec, access: type!.includes("<u32>") ? "texture_u32" : "texture_f32" };
   });
   return bindings.sort((a, b) => a.index - b.index);
@@ -132,6 +142,8 @@ function layoutEntry(binding: BindingSpec): GPUBindGroupLayoutEntry {
       return { ...entry, texture: { sampleType: "unfilterable-float" } };
     case "texture_u32":
       return { ...entry, texture: { sampleType: "uint" } };
+    case "texture_read":
+      return { ...entry, storageTexture: { access: "read-only", format: binding.format! } };
     case "texture_write":
       return { ...entry, storageTexture: { access: "write-only", format: binding.format! } };
   }

@@ -74,7 +74,14 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
   const y = rec.tensor(options.name, [B, N]);
   rec.dispatch("decode_linear", {
-    bind: { x, w, y, ...(norm ? { gain: norm.gain } : {}), ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
+    bind: {
+      x,
+      w,
+      y,
+      ...(norm ? { gain: norm.gain } : {}),
+      ...(bias ? { bias } : {}),
+      ...(residual ? { residual } : {}),
+    },
     constants: {
       VEC: shape.VEC,
       ...tile,
@@ -177,7 +184,10 @@ export function decodeAttention(
   const [B = 0, row = 0] = state.shape;
   const P = cache.shape[1] ?? 0;
   const wanted = { qkv: [B, (H + 2 * G) * K], cache: [cache.shape[0]!, P, 2 * G * K] };
-  if (qkv.shape.join() !== wanted.qkv.join() || cache.shape.join() !== wanted.cache.join() || cache.shape[0]! < B) {
+  if (
+    qkv.shape.join() !== wanted.qkv.join() || cache.shape.join() !== wanted.cache.join() ||
+    cache.shape[0]! < B
+  ) {
     throw new RangeError(
       `decodeAttention ${name}: qkv [${qkv.shape}] and cache [${cache.shape}] do not fit ${B} slots, ${H} and ${G} ` +
         `heads of ${K}.`,

@@ -12,7 +12,7 @@ export interface Tile {
   /** Rows and columns of the result per thread; multiples of 4, under bf16 of 8. */
   readonly tm: number;
   readonly tn: number;
-  readonly source: "texture" | "buffer";
+  readonly source: "texture" | "buffer" | "image";
 }
 
 const LANES = 32;
@@ -26,7 +26,7 @@ export function tileSupports(rec: Recorder, problem: MatmulProblem, { tm, tn, so
   if (columns % 4 !== 0 || (layout === "tn" && depth % 4 !== 0)) return false;
   // Under bf16 a texel spans eight columns of the result, and in TN eight rows.
   if (bf16 && layout !== "nt" && (tn % 8 !== 0 || (layout === "tn" && tm % 8 !== 0))) return false;
-  if (source === "texture") return fitsTexture(rec, left, perTexel) && fitsTexture(rec, right, perTexel);
+  if (source !== "buffer") return fitsTexture(rec, left, perTexel) && fitsTexture(rec, right, perTexel);
   // Without a texture's border nothing supplies zeros beyond the end of a row.
   return layout === "tn" ? rows % perTexel === 0 && columns % perTexel === 0 : depth % perTexel === 0;
 }
@@ -35,7 +35,7 @@ export function tileSupports(rec: Recorder, problem: MatmulProblem, { tm, tn, so
 export function recordTile(rec: Recorder, problem: MatmulProblem, { tm, tn, source }: Tile): void {
   const { layout, rows, columns, depth } = problem;
   const bf16 = rec.compute === "bf16";
-  const texture = source === "texture";
+  const texture = source !== "buffer";
   const extent = problem.extent ?? NO_EXTENT;
   const left = form(rec, problem.left, { bf16, texture });
   const right = form(rec, problem.right, { bf16, texture });
@@ -46,6 +46,7 @@ export function recordTile(rec: Recorder, problem: MatmulProblem, { tm, tn, sour
     constants: {
       LAYOUT: { nt: 0, nn: 1, tn: 2 }[layout],
       TEXTURE: texture,
+      IMG: source === "image",
       BF16: bf16,
       H: bf16 ? 2 : 1,
       TM: tm,

@@ -51,6 +51,7 @@ export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
   ...[[4, 8], [8, 8], [8, 16], [12, 16], [16, 16], [16, 24], [24, 16], [24, 24], [32, 16], [16, 32], [32, 24]].flatMap(([tm, tn]) => [
     tile({ name: `texture_${tm}x${tn}`, tm: tm!, tn: tn!, source: "texture" }),
+    tile({ name: `image_${tm}x${tn}`, tm: tm!, tn: tn!, source: "image" }),
     tile({ name: `buffer_${tm}x${tn}`, tm: tm!, tn: tn!, source: "buffer" }),
   ]),
 ];

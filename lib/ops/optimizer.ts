@@ -49,7 +49,7 @@ export function gradNorm(
     rec.dispatch("gradnorm", {
       constants: { VEC: vec, GROUP: grouped ? GROUP : 0, SIZE: GROUP },
       bind: { gradient, partial: rowWindow(partials, i, i + 1) },
-      params: { lanes: count / vec, stride: grouped ? PARTIALS * GROUP : PARTIALS },
+      params: { rows: count / vec, stride: grouped ? PARTIALS * GROUP : PARTIALS },
       grid: [grouped ? PARTIALS : PARTIALS / GROUP],
       flops: 2 * count,
     });
@@ -57,7 +57,7 @@ export function gradNorm(
   rec.dispatch("gradnorm_total", {
     constants: { VEC: 1, GROUP },
     bind: { scalars, partial: partials, norm },
-    params: { count: shards.length * PARTIALS },
+    params: { rows: shards.length * PARTIALS },
     grid: [1],
     flops: shards.length * PARTIALS,
   });

@@ -27,7 +27,9 @@ export const SETTINGS_WORDS = 16;
 export function samplingSettings(options: SamplingOptions): Uint32Array<ArrayBuffer> {
   const { temperature, topK, topP, seed, eosIds } = options;
   if (eosIds.length > MAX_END_TOKENS) {
-    throw new RangeError(`Sampling: ${eosIds.length} end tokens are given, at most ${MAX_END_TOKENS} are possible.`);
+    throw new RangeError(
+      `Sampling: ${eosIds.length} end tokens are given, at most ${MAX_END_TOKENS} are possible.`,
+    );
   }
   const words = new Uint32Array(SETTINGS_WORDS);
   const floats = new Float32Array(words.buffer);

@@ -206,7 +206,9 @@ export const exportOptions: OptionSet<ExportOptions> = defineOptions({
 const inspectShape = {
   model: model.describe(`${MODEL}; only its tokenizer is read`),
   data: z.string().min(1).describe(`rows to show, ${ROWS}`),
-  rows: wholeAbove0().default(3).describe("rows to show, from the first"),
+  rows: z.string().min(1).default("0-2").describe(
+    "rows to show, counted from 0: a number, a range, or several (0,3-5)",
+  ),
   max_length: maxLength,
 };
 

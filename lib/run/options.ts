@@ -116,8 +116,8 @@ export interface ExportOptions {
 export interface InspectOptions {
   model: string;
   data: string;
-  /** How many rows to show, from the first. */
-  rows: number;
+  /** Rows to show, counted from 0: `0,3-5`. */
+  rows: string;
   max_length: number;
 }
 

@@ -41,7 +41,7 @@ export async function scoreExamples(
 
 /** What the reference's values depend on. */
 export interface ReferenceKey {
-  /** Hash over the reference's weight files. */
+  /** Hash over the reference's configuration and weight files. */
   readonly weights: string;
   /** Hash over the tokenizer's files and chat template. */
   readonly tokenizer: string;

@@ -1,0 +1,252 @@
+/**
+ * Generation: many prompts, a few slots, tokens fed back on the GPU.
+ *
+ * Steps are submitted in blocks without a wait in between, since a wait costs as much as several tokens; after a block
+ * the tokens are read, and finished slots go to waiting prompts.
+ */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { Plan } from "../gpu/plan.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { readBytes, writeTensor } from "../gpu/tensor.ts";
+import {
+  cacheRowBytes,
+  createDecoder,
+  createPromptTensors,
+  type Decoder,
+  destroyDecoder,
+  destroyPromptTensors,
+  type PromptTensors,
+  recordDecodeStep,
+  recordPrefill,
+  writePrompts,
+} from "../model/decoder.ts";
+import type { ParamStore } from "../model/params.ts";
+import { STATE_HEADER } from "../ops/decode.ts";
+import { MAX_END_TOKENS, type SamplingOptions, samplingSettings } from "../ops/sample.ts";
+
+/** How prompts are continued. */
+export interface GeneratorOptions extends SamplingOptions {
+  /** Tokens of a completion at most; fewer where the generator's positions end before. */
+  readonly maxNewTokens: number;
+  /** Told after every block how many prompts are finished. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends with an AbortError after the block at hand. */
+  readonly signal?: AbortSignal;
+}
+
+/** One prompt's continuation. */
+export interface Generated {
+  /** New tokens; an end token, where one came, is the last. */
+  readonly tokens: number[];
+  /** `stop`: an end token came. `length`: there was no more room. */
+  readonly finishReason: "stop" | "length";
+}
+
+/** Tokens of the first block, and of a block at most. */
+const FIRST_BLOCK = 32;
+const MOST_BLOCK = 128;
+/** While prompts wait, finished slots are looked for more often. */
+const WAITING_BLOCK = 32;
+/** Prompt tokens computed at a time, where no single prompt is longer. */
+const PREFILL_TOKENS = 512;
+
+/** A sequence in a slot. */
+interface Sequence {
+  readonly prompt: number;
+  readonly tokens: number[];
+  /** Positions in the cache. */
+  length: number;
+  /** The token to be processed next. */
+  last: number;
+  left: number;
+}
+
+/** See the module's description. The weights are read as they are when `generate` is called. */
+export class Generator {
+  #plans = new Map<string, Plan>();
+  #prefill: { plan: Plan; prompts: PromptTensors; capacity: number } | undefined;
+
+  private constructor(readonly gpu: Gpu, readonly decoder: Decoder) {}
+
+  /**
+   * Allocates caches.
+   *
+   * @param size.slots Sequences at a time; fewer where the adapter cannot bind so large a cache.
+   * @param size.positions Tokens of prompt and completion together, at most.
+   */
+  // deno-lint-ignore require-await -- creating may come to compile kernels
+  static async create(
+    gpu: Gpu,
+    params: ParamStore,
+    { slots, positions }: { slots: number; positions: number },
+  ): Promise<Generator> {
+    const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+    const most = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
+    const size = { slots: Math.min(slots, most), positions, block: MOST_BLOCK };
+    return new Generator(gpu, createDecoder(gpu, params, size));
+  }
+
+  /** Continues every prompt (lists of token ids); results in the order of the prompts. */
+  async generate(
+    prompts: readonly (readonly number[])[],
+    options: GeneratorOptions,
+  ): Promise<Generated[]> {
+    this.#check(prompts, options);
+    const { gpu, decoder } = this;
+    const results = prompts.map((): Generated => ({ tokens: [], finishReason: "length" }));
+    if (prompts.length === 0 || options.maxNewTokens === 0) return results;
+    writeTensor(gpu, decoder.settings, samplingSettings(options));
+    const slots = Math.min(decoder.size.slots, 2 ** Math.ceil(Math.log2(prompts.length)));
+    const plan = await this.#stepPlan(slots, options.temperature === 0);
+    const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
+    let next = 0;
+    let done = 0;
+    for (let steps = 0; done < prompts.length;) {
+      options.signal?.throwIfAborted();
+      const started: { slot: number; tokens: readonly number[] }[] = [];
+      for (let slot = 0; slot < slots && next < prompts.length; slot++) {
+        if (sequences[slot]) continue;
+        sequences[slot] = this.#begin(prompts[next]!, next++, options);
+        started.push({ slot, tokens: prompts[sequences[slot]!.prompt]!.slice(0, -1) });
+      }
+      await this.#fill(started.filter(({ tokens }) => tokens.length > 0));
+      const count = blockLength(sequences, { steps, waiting: next < prompts.length });
+      await this.#run(plan, sequences, count);
+      steps += count;
+      sequences.forEach((sequence, slot) => {
+        if (!sequence) return;
+        const stopped = options.eosIds.includes(sequence.last) && sequence.tokens.length > 0;
+        if (!stopped && sequence.left > 0) return;
+        results[sequence.prompt] = { tokens: sequence.tokens, finishReason: stopped ? "stop" : "length" };
+        sequences[slot] = undefined;
+        done++;
+      });
+      options.onProgress?.(done, prompts.length);
+    }
+    return results;
+  }
+
+  /** Frees everything but the parameters. */
+  destroy(): void {
+    for (const plan of this.#plans.values()) plan.destroy();
+    this.#plans.clear();
+    this.#dropPrefill();
+    destroyDecoder(this.decoder);
+  }
+
+  #check(prompts: readonly (readonly number[])[], { eosIds, maxNewTokens }: GeneratorOptions): void {
+    const { config } = this.decoder.params;
+    const { positions } = this.decoder.size;
+    prompts.forEach((prompt, i) => {
+      if (prompt.length === 0) {
+        throw new InputError(`Prompt ${i} has no tokens: there is nothing to continue.`);
+      }
+      if (prompt.length >= positions && maxNewTokens > 0) {
+        throw new InputError(
+          `Prompt ${i} has ${prompt.length} tokens; with at least one new token only ${positions} positions are ` +
+            "there. Shorten the prompt.",
+        );
+      }
+      const wrong = prompt.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocab_size));
+      if (wrong !== undefined) {
+        throw new InputError(
+          `Prompt ${i} holds the token ${wrong}; the model knows 0 to ${config.vocab_size - 1}.`,
+        );
+      }
+    });
+    if (eosIds.length > MAX_END_TOKENS) {
+      throw new InputError(`${eosIds.length} end tokens are given; at most ${MAX_END_TOKENS} are possible.`);
+    }
+  }
+
+  #begin(tokens: readonly number[], prompt: number, { maxNewTokens }: GeneratorOptions): Sequence {
+    const left = Math.min(maxNewTokens, this.decoder.size.positions - tokens.length);
+    return { prompt, tokens: [], length: tokens.length - 1, last: tokens.at(-1)!, left };
+  }
+
+  /** Submits `count` steps, reads what they wrote and brings the sequences up to date. */
+  async #run(plan: Plan, sequences: (Sequence | undefined)[], count: number): Promise<void> {
+    const { gpu, decoder } = this;
+    const row = STATE_HEADER + decoder.size.block;
+    const state = new Uint32Array(sequences.length * row);
+    sequences.forEach((sequence, slot) => {
+      if (!sequence) return;
+      const { last, length, left, prompt } = sequence;
+      state.set([last, length, left, prompt, 1, 0], slot * row);
+    });
+    writeTensor(gpu, decoder.state, state);
+    for (let i = 0; i < count; i++) plan.submit();
+    const after = new Uint32Array(await readBytes(gpu, decoder.state));
+    sequences.forEach((sequence, slot) => {
+      if (!sequence) return;
+      const [last = 0, length = 0, left = 0, , , written = 0] = after.subarray(slot * row, slot * row + 6);
+      if (last >= decoder.params.config.vocab_size) {
+        throw new Error(
+          `Prompt ${sequence.prompt}, token ${sequence.tokens.length + written}: no logit is finite. ` +
+            "The model's weights hold values that are not numbers, or far too large ones.",
+        );
+      }
+      const from = slot * row + STATE_HEADER;
+      sequence.tokens.push(...after.subarray(from, from + written));
+      Object.assign(sequence, { last, length, left });
+    });
+  }
+
+  async #stepPlan(slots: number, greedy: boolean): Promise<Plan> {
+    const key = `${slots} ${greedy}`;
+    let plan = this.#plans.get(key);
+    if (!plan) {
+      const rec = new Recorder(this.gpu);
+      recordDecodeStep(rec, this.decoder, { slots, greedy });
+      plan = await Plan.seal(`decode ${slots}`, rec);
+      this.#plans.set(key, plan);
+    }
+    return plan;
+  }
+
+  /** Puts prompts into the cache, as many at a time as fit. */
+  async #fill(runs: readonly { slot: number; tokens: readonly number[] }[]): Promise<void> {
+    const window = this.decoder.params.config.sliding_window;
+    for (let from = 0; from < runs.length;) {
+      const rest = runs.slice(from);
+      const { plan, prompts, capacity } = await this.#prefillFor(rest.map(({ tokens }) => tokens.length));
+      let to = 0;
+      for (let used = 0; to < rest.length && used + rest[to]!.tokens.length <= capacity; to++) {
+        used += rest[to]!.tokens.length;
+      }
+      writePrompts(this.gpu, prompts, { runs: rest.slice(0, to), window });
+      plan.submit();
+      from += to;
+    }
+  }
+
+  async #prefillFor(lengths: readonly number[]) {
+    const longest = Math.max(...lengths);
+    if (this.#prefill && this.#prefill.capacity >= longest) return this.#prefill;
+    this.#dropPrefill();
+    const total = lengths.reduce((a, b) => a + b, 0);
+    const capacity = Math.ceil(Math.max(longest, Math.min(total, PREFILL_TOKENS)) / 8) * 8;
+    const prompts = createPromptTensors(this.gpu, capacity);
+    const rec = new Recorder(this.gpu, prompts.counts);
+    recordPrefill(rec, this.decoder, prompts);
+    return this.#prefill = { plan: await Plan.seal("prefill", rec), prompts, capacity };
+  }
+
+  #dropPrefill(): void {
+    if (!this.#prefill) return;
+    this.#prefill.plan.destroy();
+    destroyPromptTensors(this.#prefill.prompts);
+    this.#prefill = undefined;
+  }
+}
+
+/** As many steps as have been made so far, so that what an early end wastes stays in proportion. */
+function blockLength(
+  sequences: readonly (Sequence | undefined)[],
+  { steps, waiting }: { steps: number; waiting: boolean },
+): number {
+  const left = sequences.flatMap((sequence) => sequence ? [sequence.left] : []);
+  if (waiting) return Math.min(WAITING_BLOCK, ...left);
+  return Math.min(Math.max(FIRST_BLOCK, steps), MOST_BLOCK, Math.max(...left));
+}

@@ -1,0 +1,131 @@
+/**
+ * A fixture's model on the adapter, for tests that look at its gradients, logits and sums.
+ */
+import { collate, roundUp8 } from "../lib/data/batch.ts";
+import { planMicroBatches, shapeFor } from "../lib/data/plan.ts";
+import type { Example } from "../lib/data/types.ts";
+import { openModelDirectory } from "../lib/formats/huggingface.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { Plan } from "../lib/gpu/plan.ts";
+import { Recorder } from "../lib/gpu/recorder.ts";
+import { readTensor, residentTensor } from "../lib/gpu/tensor.ts";
+import { type Hyper, type LossDefinition } from "../lib/losses/mod.ts";
+import { createBatchTensors, destroyBatchTensors, writeBatch } from "../lib/model/batch_tensors.ts";
+import { parseModelConfig } from "../lib/model/config.ts";
+import { createRopeTable, modelHidden } from "../lib/model/model.ts";
+import { createParams, destroyParams, loadParams, type ParamStore, readParams } from "../lib/model/params.ts";
+import { linear } from "../lib/ops/matmul.ts";
+import { TrainEngine } from "../lib/run/engine.ts";
+import { microBatches, type RowSet } from "../lib/run/pairs.ts";
+import type { Packing } from "../lib/run/reference.ts";
+
+/** A model directory on the adapter. */
+export async function gpuModel(gpu: Gpu, path: string, trainable = true): Promise<ParamStore> {
+  const directory = await openModelDirectory(path);
+  try {
+    const config = parseModelConfig({ ...directory.config }, path);
+    const params = createParams(gpu, config, { trainable });
+    const read = (name: string) => directory.read(name);
+    await loadParams(gpu, params, { where: path, tensors: directory.tensors, read });
+    return params;
+  } finally {
+    directory.close();
+  }
+}
+
+/** How a set of examples is computed. */
+export interface ComputeOptions {
+  readonly tokenBudget?: number | "auto";
+  readonly sharePrompt?: boolean;
+  readonly checkpointing?: boolean;
+  readonly compute?: "f32" | "bf16";
+}
+
+/** Capacities and layout for a set of examples. */
+export function packingFor(
+  params: ParamStore,
+  examples: readonly Example[],
+  options: ComputeOptions = {},
+): Packing {
+  const sharePrompt = options.sharePrompt ?? true;
+  const arity = examples[0]!.completions.length;
+  const tokenBudget = options.tokenBudget ?? "auto";
+  const shape = shapeFor(examples, { tokenBudget, batchSize: examples.length, sharePrompt, arity });
+  return { shape, sharePrompt, slidingWindow: params.config.sliding_window, arity };
+}
+
+/** An engine for steps over all of `examples`. */
+export function engineFor(
+  gpu: Gpu,
+  params: ParamStore,
+  { loss, hyper, packing, examples, ...options }: ComputeOptions & {
+    readonly loss: LossDefinition;
+    readonly hyper: Hyper;
+    readonly packing: Packing;
+    readonly examples: readonly Example[];
+  },
+): Promise<TrainEngine> {
+  return TrainEngine.create(gpu, {
+    params,
+    ropeTable: createRopeTable(gpu, params.config, params.config.max_position_embeddings),
+    capacity: packing.shape,
+    compute: options.compute ?? "f32",
+    loss,
+    hyper,
+    checkpointing: options.checkpointing ?? false,
+    batchSize: examples.length,
+    adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+    maxGradNorm: 0,
+  });
+}
+
+/** The gradient of the mean loss over a set, by parameter, and the number of micro-batches it took. */
+export async function gpuGradients(
+  gpu: Gpu,
+  params: ParamStore,
+  { set, loss, hyper, ...options }: ComputeOptions & {
+    readonly set: RowSet;
+    readonly loss: LossDefinition;
+    readonly hyper: Hyper;
+  },
+): Promise<{ gradients: Map<string, Float32Array>; microBatchCount: number; tokens: number }> {
+  const { examples } = set;
+  const packing = packingFor(params, examples, options);
+  const engine = await engineFor(gpu, params, { loss, hyper, packing, examples, ...options });
+  const scored = examples.reduce((sum, { completions }) => sum + completions[0]!.length, 0);
+  const scale = loss.arity === 2 ? 1 / examples.length : 1 / scored;
+  const work = [...microBatches(set, examples.map((_, i) => i), packing)];
+  engine.accumulate(work, { learningRate: 0, step: 1, scale });
+  const gradients = new Map<string, Float32Array>();
+  for (const { name, data } of await readParams(gpu, params, "grad")) gradients.set(name, await data());
+  engine.destroy();
+  const tokens = work.reduce((sum, { batch }) => sum + batch.tokenCount, 0);
+  return { gradients, microBatchCount: planMicroBatches(examples, packing).length, tokens };
+}
+
+/** Logits [T, V] of one sequence. */
+export async function gpuLogits(
+  gpu: Gpu,
+  params: ParamStore,
+  tokens: readonly number[],
+): Promise<Float32Array> {
+  // one more token, as a completion's last is no input
+  const example: Example = { index: 0, prompt: [tokens[0]!], completions: [[...tokens.slice(1), 0]] };
+  const packing = packingFor(params, [example]);
+  const batch = createBatchTensors(gpu, packing.shape);
+  const rec = new Recorder(gpu, batch.counts);
+  const ropeTable = createRopeTable(gpu, params.config, roundUp8(tokens.length));
+  const normed = modelHidden(rec, { params, batch, ropeTable });
+  const V = params.config.vocab_size;
+  const out = residentTensor(gpu, "logits", [packing.shape.targets, V]);
+  linear(rec, normed, params.head.value, { name: "logits", out });
+  const plan = await Plan.seal("logits", rec);
+  writeBatch(gpu, batch, collate([example], packing));
+  plan.submit();
+  const logits = (await readTensor(gpu, out)).subarray(0, tokens.length * V);
+  plan.destroy();
+  destroyBatchTensors(batch);
+  return logits;
+}
+
+export { destroyParams };
