@@ -1,9 +1,11 @@
 // One token's attention for every slot: turns the new queries and the new key (rotary embedding), appends key and
 // value to the slot's cache, and attends over the cache with an online softmax.
-// A workgroup serves one slot and QH query heads of one key/value head; its SPLIT lanes share the keys.
+// One slot and QH query heads of one key/value head belong to one invocation (SPLIT 1) or to a workgroup whose lanes
+// share the keys.
 #include lanes
 
 struct Params {
+  slots: u32,
   row: u32, // words of a row of state
   width: u32, // lanes of a row of qkv
   heads: u32,
@@ -24,15 +26,31 @@ struct Params {
 const LANES = ${LANES}u; // of a head
 const HALF = ${LANES / 2}u;
 
+#if SPLIT > 1
 var<workgroup> group_max: array<f32, ${SPLIT * QH}>;
 var<workgroup> group_sum: array<f32, ${SPLIT * QH}>;
 var<workgroup> group_o: array<Lane, ${SPLIT * QH * LANES}>;
+#end
 
-@compute @workgroup_size(${SPLIT})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let slot = group.y;
-  let kv_head = group.x / params.parts;
-  let part = group.x % params.parts;
+@compute @workgroup_size(${SIZE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+#if SPLIT > 1
+  let index = group.x + group.y * groups.x;
+  let lane = local;
+#else
+  let index = (group.x + group.y * groups.x) * ${SIZE}u + local;
+  let lane = 0u;
+#end
+  let part = index % params.parts;
+  let kv_head = index / params.parts % params.kv_heads;
+  let slot = index / params.parts / params.kv_heads;
+  if (slot >= params.slots) {
+    return;
+  }
   let head = kv_head * (params.heads / params.kv_heads) + part * ${QH}u;
   let length = min(state[slot * params.row + 1u], params.positions - 1u);
   let live = state[slot * params.row + 4u] != 0u;
@@ -113,6 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
   }
 
+#if SPLIT > 1
 #for h in 0..QH
   group_max[${h * SPLIT}u + lane] = max${h};
   group_sum[${h * SPLIT}u + lane] = sum${h};
@@ -137,4 +156,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     o[(slot * params.heads + head) * LANES + at] = result / sum;
   }
+#else
+#for h in 0..QH
+#for i in 0..LANES
+  o[(slot * params.heads + head) * LANES + ${h * LANES + i}u] = o${h}_${i} / sum${h};
+#end
+#end
+#end
 }

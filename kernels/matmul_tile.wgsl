@@ -102,22 +102,26 @@ fn main(
 #end
 #end
 #if LAYOUT == 0
-  for (var k = first / ${4 * H}u; k < (last + ${4 * H - 1}u) / ${4 * H}u; k++) {
+  for (var k = first / ${4 * H}u; k < (last + ${4 * H - 1}u) / ${4 * H}u; k += ${U}u) {
+#for u in 0..U
 #for j in 0..TN
-    let t${j} = load_right(column + ${j}u, k);
-    let b0_${j} = even(t${j});
+    let t${u}_${j} = load_right(column + ${j}u, k + ${u}u);
+    let b${u * H}_${j} = even(t${u}_${j});
 #if BF16
-    let b1_${j} = odd(t${j});
+    let b${u * H + 1}_${j} = odd(t${u}_${j});
+#end
 #end
 #end
 #for i in 0..TM
-    let s${i} = load_left(row + ${i}u, k);
-    let a0_${i} = even(s${i});
+#for u in 0..U
+    let s${u}_${i} = load_left(row + ${i}u, k + ${u}u);
+    let a${u * H}_${i} = even(s${u}_${i});
 #if BF16
-    let a1_${i} = odd(s${i});
+    let a${u * H + 1}_${i} = odd(s${u}_${i});
+#end
 #end
 #for j in 0..TN / 4
-#for h in 0..H
+#for h in 0..U * H
 #for q in 0..4
     c${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(b${h}_${4 * j}[${q}], b${h}_${4 * j + 1}[${q}], b${h}_${4 * j + 2}[${q}], b${h}_${4 * j + 3}[${q}]), c${i}_${j});
 #end
@@ -127,26 +131,30 @@ fn main(
   }
 #end
 #if LAYOUT == 1
-  for (var k = first / ${4 * H}u; k < (last + ${4 * H - 1}u) / ${4 * H}u; k++) {
+  for (var k = first / ${4 * H}u; k < (last + ${4 * H - 1}u) / ${4 * H}u; k += ${U}u) {
+#for u in 0..U
 #for h in 0..H
 #for q in 0..4
 #for t in 0..TN / (4 * H)
-    let t${h}_${q}_${t} = load_right(k * ${4 * H}u + ${q * H + h}u, column / ${4 * H}u + ${t}u);
-    let b${h}_${q}_${t * H} = even(t${h}_${q}_${t});
+    let t${u * H + h}_${q}_${t} = load_right(k * ${4 * H}u + ${(u * 4 + q) * H + h}u, column / ${4 * H}u + ${t}u);
+    let b${u * H + h}_${q}_${t * H} = even(t${u * H + h}_${q}_${t});
 #if BF16
-    let b${h}_${q}_${t * H + 1} = odd(t${h}_${q}_${t});
+    let b${u * H + h}_${q}_${t * H + 1} = odd(t${u * H + h}_${q}_${t});
+#end
 #end
 #end
 #end
 #end
 #for i in 0..TM
-    let s${i} = load_left(row + ${i}u, k);
-    let a0_${i} = even(s${i});
+#for u in 0..U
+    let s${u}_${i} = load_left(row + ${i}u, k + ${u}u);
+    let a${u * H}_${i} = even(s${u}_${i});
 #if BF16
-    let a1_${i} = odd(s${i});
+    let a${u * H + 1}_${i} = odd(s${u}_${i});
+#end
 #end
 #for j in 0..TN / 4
-#for h in 0..H
+#for h in 0..U * H
 #for q in 0..4
     c${i}_${j} = fma(vec4(a${h}_${i}[${q}]), b${h}_${q}_${j}, c${i}_${j});
 #end
@@ -156,8 +164,8 @@ fn main(
   }
 #end
 #if LAYOUT == 2
-  for (var k = first; k < last; k += ${DEPTH}u) {
-#for s in 0..DEPTH
+  for (var k = first; k < last; k += ${4 * U}u) {
+#for s in 0..4 * U
 #for t in 0..TM / (4 * H)
     let s${s}_${t} = load_left(k + ${s}u, row / ${4 * H}u + ${t}u);
     let a${s}_${t * H} = even(s${s}_${t});
@@ -175,7 +183,7 @@ fn main(
 #end
 #for i in 0..TM
 #for j in 0..TN / 4
-#for s in 0..DEPTH
+#for s in 0..4 * U
 #if BF16
     c${i}_${j} = fma(vec4(a${s}_${i / 8 * 2 + i % 2}[${i % 8 / 2}]), b${s}_${j}, c${i}_${j});
 #else

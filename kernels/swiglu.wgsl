@@ -28,20 +28,25 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // An invocation takes UNROLL neighbouring lanes of one row: dividing for the row is dear on software adapters.
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let row = index / params.width;
+  let steps = params.width / ${UNROLL}u;
+  let row = index / steps;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let at = index + row * params.width;
-  let gate = gu[at];
-  let up = gu[at + params.width];
-  let s = logistic(gate);
+  let first = index * ${UNROLL}u;
+#for u in 0..UNROLL
+  let at${u} = first + row * params.width + ${u}u;
+  let gate${u} = gu[at${u}];
+  let up${u} = gu[at${u} + params.width];
+  let s${u} = logistic(gate${u});
 #if BACKWARD
-  let d = dy[index];
-  dgu[at] = d * up * s * (1.0 + gate * (1.0 - s));
-  dgu[at + params.width] = d * gate * s;
+  let d${u} = dy[first + ${u}u];
+  dgu[at${u}] = d${u} * up${u} * s${u} * (1.0 + gate${u} * (1.0 - s${u}));
+  dgu[at${u} + params.width] = d${u} * gate${u} * s${u};
 #else
-  y[index] = gate * s * up;
+  y[first + ${u}u] = gate${u} * s${u} * up${u};
+#end
 #end
 }

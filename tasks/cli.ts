@@ -22,6 +22,8 @@ export interface Arguments {
 }
 
 const INTERRUPTED = 130;
+/** One Ctrl-C may arrive twice, from the terminal and from `deno task`: what follows this soon is its echo. */
+const ECHO_MS = 500;
 
 /** Runs a task from its command line and ends the process with the task's exit status. */
 export async function runTask<T>(
@@ -30,11 +32,14 @@ export async function runTask<T>(
 ): Promise<never> {
   quietWayland();
   const controller = new AbortController();
+  let interruptedAt = 0;
   for (const name of interruptions()) {
     Deno.addSignalListener(name, () => {
-      if (controller.signal.aborted) Deno.exit(INTERRUPTED);
-      writeError("\ninterrupted: ending after this step; once more to end at once\n");
-      controller.abort();
+      if (!controller.signal.aborted) {
+        interruptedAt = performance.now();
+        writeError("\ninterrupted: ending after this step; once more to end at once\n");
+        controller.abort();
+      } else if (performance.now() - interruptedAt > ECHO_MS) Deno.exit(INTERRUPTED);
     });
   }
   const progress = new Progress(terminal());

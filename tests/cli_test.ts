@@ -1,5 +1,5 @@
 /** The command line: arguments, config files, exit statuses, signals, standard output and error. */
-import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { inspectOptions, trainOptions } from "../lib/run/options.ts";
 import { InputError } from "../lib/errors.ts";
 import { readArguments, readConfig } from "../tasks/cli.ts";
@@ -156,12 +156,14 @@ Deno.test({
         child.kill("SIGINT");
         if (body === stubborn) {
           await until(theirs, "heard");
+          // What follows within half a second counts as the same signal, arriving twice.
+          child.kill("SIGINT");
+          await new Promise((resolve) => setTimeout(resolve, 700));
           child.kill("SIGTERM");
         } else await theirs.cancel();
         const { code } = await child.status;
         await child.stderr.cancel();
-        if (body !== stubborn) assert(code === 130, `${code}: ${body}`);
-        assertEquals(code, 130);
+        assertEquals(code, 130, body);
       });
     }
   },

@@ -96,7 +96,7 @@ Deno.test("register tiles from textures", async () => {
   for (const layout of LAYOUTS) {
     for (const compute of COMPUTES) {
       for (const [M, N, K] of [[8, 8, 8], [20, 24, 12], [4, 100, 68], [72, 64, 128]] as const) {
-        await check(layout, { M, N, K, compute, variant: "texture_8x8" });
+        await check(layout, { M, N, K, compute, variant: "image_8x8" });
       }
     }
   }

@@ -142,6 +142,10 @@ Deno.test("wrong shapes are refused by name", () => {
   const wanted = { positions, table, heads: 2, kvHeads: 1, headSize: 8 };
   assertThrows(() => rope(rec, qkv, wanted), RangeError, "table has shape [16, 6], wanted [any, 8]");
   assertThrows(() => rope(rec, qkv, { ...wanted, headSize: 7 }), RangeError, "odd");
-  assertThrows(() => swigluBackward(rec, { gu: qkv, dy: qkv }, { name: "dgu" }), RangeError, "wanted [8, 16]");
+  assertThrows(
+    () => swigluBackward(rec, { gu: qkv, dy: qkv }, { name: "dgu" }),
+    RangeError,
+    "wanted [8, 16]",
+  );
   assertThrows(() => add(rec, qkv, table, { name: "y" }), RangeError, "differ in size");
 });

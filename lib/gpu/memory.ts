@@ -37,6 +37,23 @@ export function usesOf(step: Step): { reads: Tensor[]; writes: Tensor[] } {
   return { reads: reads.map((b) => b.tensor), writes: writes.map((b) => b.tensor) };
 }
 
+/**
+ * Leaves out the steps whose results nothing reads, for example the output of a block that is recorded a second time
+ * only for what its backward pass needs.
+ */
+export function withoutDead(steps: readonly Step[]): Step[] {
+  const wanted = new Set<Tensor>();
+  const kept: Step[] = [];
+  for (const step of [...steps].reverse()) {
+    const { reads, writes } = usesOf(step);
+    if (!writes.some((tensor) => rootOf(tensor).place || wanted.has(rootOf(tensor)))) continue;
+    // What is written may also be read (in place), so it stays wanted: earlier writers are kept.
+    for (const tensor of [...reads, ...writes]) wanted.add(rootOf(tensor));
+    kept.push(step);
+  }
+  return kept.reverse();
+}
+
 /** Computes lifetimes and assigns slots, first use first. */
 export function assignSlots(steps: readonly Step[]): Layout {
   const lifetimes = computeLifetimes(steps);

@@ -4,7 +4,7 @@
  */
 import { checkErrors, createBuffer, type Gpu, requireDevice } from "./device.ts";
 import { describePlan, verifyPlan } from "./inspect.ts";
-import { assignSlots, type Layout, rootOf } from "./memory.ts";
+import { assignSlots, type Layout, rootOf, withoutDead } from "./memory.ts";
 import type { Binding, Recorder, Step } from "./recorder.ts";
 import { layoutFor, pipelineFor } from "./shader.ts";
 import type { Tensor } from "./tensor.ts";
@@ -45,7 +45,8 @@ export class Plan {
     recorder: Recorder,
     options: { onCompile?: (done: number, total: number) => void } = {},
   ): Promise<Plan> {
-    const plan = new Plan(name, recorder.gpu, recorder.steps, assignSlots(recorder.steps));
+    const steps = withoutDead(recorder.steps);
+    const plan = new Plan(name, recorder.gpu, steps, assignSlots(steps));
     verifyPlan(plan);
     if (recorder.gpu.device) await plan.#materialise(options.onCompile ?? (() => {}));
     return plan;

@@ -195,14 +195,19 @@ export function decodeAttention(
   }
   const VEC = K % 8 === 0 ? 4 : 1;
   const QH = queriesTogether(H / G, K);
-  let SPLIT = variant.split ?? (rec.gpu.adapterClass === "software" ? 8 : 32);
+  const parts = H / G / QH;
+  const tasks = B * G * parts;
+  const software = rec.gpu.adapterClass === "software";
+  // Software adapters pay for barriers: lanes share keys only where there are too few heads to occupy them.
+  let SPLIT = variant.split ?? (software ? (tasks < 8 ? 8 : 1) : 32);
   while (SPLIT > 1 && 4 * SPLIT * QH * (K + 2) > rec.gpu.limits.maxComputeWorkgroupStorageSize) SPLIT /= 2;
   const o = rec.tensor(name, [B, H * K]);
-  const parts = H / G / QH;
+  const SIZE = SPLIT > 1 ? SPLIT : 8;
   rec.dispatch("decode_attention", {
     bind: { state, table, qkv, cache, o },
-    constants: { VEC, LANES: K / VEC, QH, SPLIT },
+    constants: { VEC, LANES: K / VEC, QH, SPLIT, SIZE },
     params: {
+      slots: B,
       row,
       width: (H + 2 * G) * K / VEC,
       heads: H,
@@ -212,7 +217,7 @@ export function decodeAttention(
       window: window ?? 0x7fffffff,
       scale,
     },
-    grid: [G * parts, B],
+    grid: grid1d(rec.gpu, SPLIT > 1 ? tasks : Math.ceil(tasks / SIZE)),
     flops: 4 * B * H * K * P,
   });
   return o;

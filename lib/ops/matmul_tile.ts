@@ -39,7 +39,10 @@ export function recordTile(rec: Recorder, problem: MatmulProblem, { tm, tn, sour
   const extent = problem.extent ?? NO_EXTENT;
   const left = form(rec, problem.left, { bf16, texture });
   const right = form(rec, problem.right, { bf16, texture });
-  const lx = blockWidth(Math.ceil(columns / tn));
+  const env = (globalThis as any).MM ?? {};
+  const spec_u = env.U ?? (bf16 || !texture || depth % 8 !== 0 ? 1 : 2);
+  const LANES = env.LANES ?? 32;
+  const lx = env.LX ?? blockWidth(Math.ceil(columns / tn));
   const blocks = Math.ceil(columns / (tn * lx)) * Math.ceil(rows / (tm * LANES / lx));
   const perTexel = bf16 ? 8 : 4;
   rec.dispatch("matmul_tile", {
@@ -51,7 +54,7 @@ export function recordTile(rec: Recorder, problem: MatmulProblem, { tm, tn, sour
       H: bf16 ? 2 : 1,
       TM: tm,
       TN: tn,
-      DEPTH: 4,
+      U: spec_u,
       LANES,
       LX: lx,
       VEC: 4,

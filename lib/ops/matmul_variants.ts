@@ -49,7 +49,7 @@ function tile(spec: Tile): MatmulVariant {
 /** Every variant; number 0 supports everything. */
 export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
-  ...[[4, 8], [8, 8], [8, 16], [12, 16], [16, 16], [16, 24], [24, 16], [24, 24], [32, 16], [16, 32], [32, 24]].flatMap(([tm, tn]) => [
+  ...[[4, 8], [4, 16], [8, 8], [8, 12], [8, 24], [8, 32], [8, 16], [16, 8], [12, 12], [12, 16], [16, 16], [16, 24], [24, 16], [24, 24], [32, 16], [16, 32], [32, 24]].flatMap(([tm, tn]) => [
     tile({ name: `texture_${tm}x${tn}`, tm: tm!, tn: tn!, source: "texture" }),
     tile({ name: `image_${tm}x${tn}`, tm: tm!, tn: tn!, source: "image" }),
     tile({ name: `buffer_${tm}x${tn}`, tm: tm!, tn: tn!, source: "buffer" }),
@@ -101,6 +101,6 @@ export function chooseVariant(rec: Recorder, problem: MatmulProblem): MatmulVari
 function defaultVariants(rec: Recorder, { rows, columns }: MatmulProblem): string[] {
   if (rec.gpu.adapterClass === "gpu") return [];
   const tiles = rows * columns / 256;
-  if (tiles < 64) return ["texture_8x8", "buffer_8x8"];
-  return ["texture_16x16", "buffer_12x16"];
+  if (tiles < 64) return ["image_8x8"];
+  return ["image_8x16"];
 }

@@ -48,7 +48,7 @@ export function bf16Buffer(rec: Recorder, matrix: Tensor): Tensor {
 function pack(rec: Recorder, matrix: Tensor, form: { bf16: boolean; texture: boolean }): Tensor {
   const [rows, columns] = matrix.shape as [number, number];
   const perTexel = form.bf16 ? 8 : 4;
-  const texels = Math.ceil(columns / perTexel);
+  const texels = Math.ceil(columns / 16) * (16 / perTexel);
   const format = form.bf16 ? "rgba32uint" as const : "rgba32float" as const;
   const name = `${matrix.name}.${form.bf16 ? "bf16" : "f32"}`;
   const packed = form.texture

@@ -260,8 +260,13 @@ function recordZero(gpu: Gpu, params: ParamStore): Recorder {
   return rec;
 }
 
-/** Forward, loss and backward of one micro-batch; adds to the gradients. Also used to plan without a device. */
-export function recordMicroBatch(gpu: Gpu, setup: TrainSetup, tensors: EngineTensors): Recorder {
+/** The micro-batch's plan alone: on a null Gpu to describe and size it before a byte is allocated. */
+export function planMicroBatch(gpu: Gpu, setup: TrainSetup): Promise<Plan> {
+  return Plan.seal("micro-batch", recordMicroBatch(gpu, setup, createEngineTensors(gpu, setup)));
+}
+
+/** Forward, loss and backward of one micro-batch; adds to the gradients. */
+function recordMicroBatch(gpu: Gpu, setup: TrainSetup, tensors: EngineTensors): Recorder {
   const rec = new Recorder(gpu, tensors.batch.counts);
   rec.compute = setup.compute;
   const { batch } = tensors;

@@ -67,24 +67,29 @@ export class Generator {
   #plans = new Map<string, Plan>();
   #prefill: { plan: Plan; prompts: PromptTensors; capacity: number } | undefined;
 
-  private constructor(readonly gpu: Gpu, readonly decoder: Decoder) {}
+  private constructor(
+    readonly gpu: Gpu,
+    readonly decoder: Decoder,
+    readonly compute: "f32" | "bf16",
+  ) {}
 
   /**
    * Allocates caches.
    *
    * @param size.slots Sequences at a time; fewer where the adapter cannot bind so large a cache.
    * @param size.positions Tokens of prompt and completion together, at most.
+   * @param size.compute What the prompts' matrix products round their inputs to.
    */
   // deno-lint-ignore require-await -- creating may come to compile kernels
   static async create(
     gpu: Gpu,
     params: ParamStore,
-    { slots, positions }: { slots: number; positions: number },
+    { slots, positions, compute = "f32" }: { slots: number; positions: number; compute?: "f32" | "bf16" },
   ): Promise<Generator> {
     const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const most = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
     const size = { slots: Math.min(slots, most), positions, block: MOST_BLOCK };
-    return new Generator(gpu, createDecoder(gpu, params, size));
+    return new Generator(gpu, createDecoder(gpu, params, size), compute);
   }
 
   /** Continues every prompt (lists of token ids); results in the order of the prompts. */
@@ -229,6 +234,7 @@ export class Generator {
     const capacity = Math.ceil(Math.max(longest, Math.min(total, PREFILL_TOKENS)) / 8) * 8;
     const prompts = createPromptTensors(this.gpu, capacity);
     const rec = new Recorder(this.gpu, prompts.counts);
+    rec.compute = this.compute;
     recordPrefill(rec, this.decoder, prompts);
     return this.#prefill = { plan: await Plan.seal("prefill", rec), prompts, capacity };
   }

@@ -45,7 +45,6 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const policy = await openModel(model, hooks);
   const reference = await openReference(options, policy, { loss, hooks });
   const tokenizer = await openTokenizer(policy);
-  checkPositions(policy.config, { longest: 1, what: "The model" });
   const train = await readRows(data, options, { tokenizer, loss, hooks });
   const held = options.eval_data === undefined
     ? undefined
@@ -58,6 +57,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     ...(options.max_steps === undefined ? {} : { maxSteps: options.max_steps }),
   });
   checkResume(checkpoint, { train, steps });
+  const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
   await prepareRunDir(runDir, { resume: checkpoint !== undefined, create: true });
   return {
     options: { ...options, model, data },
@@ -69,7 +69,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     held,
     loss,
     hyper: lossHyper(loss, { ...options }),
-    packing: packingOf(options, { policy, loss, shape: shapeOf(options, train, held) }),
+    packing,
     totalSteps: steps,
     checkpoint,
   };

@@ -282,7 +282,9 @@ async function withReference(
     return { train: train!, held };
   }
   const source = job.reference ?? job.policy;
-  const weights = await hashFiles(["config.json", ...source.directory.files].map((name) => `${source.path}/${name}`));
+  const weights = await hashFiles(
+    ["config.json", ...source.directory.files].map((name) => `${source.path}/${name}`),
+  );
   const paths = [`${job.runDir}/reference.json`, `${job.runDir}/reference.eval.json`];
   const keys = await Promise.all(sets.map((set) =>
     referenceKey({
