@@ -32,13 +32,14 @@ fn main(
     return;
   }
   let rate = scalars[0].x;
+  let correction = scalars[0].z;
+  let decay = rate * params.weight_decay;
+  let step = rate / scalars[0].y;
   let g = grad[i] * factor;
-  let old = m[i];
-  let first = old + params.one_minus_beta1 * (g - old);
+  let first = m[i] + params.one_minus_beta1 * (g - m[i]);
   let second = params.beta2 * v[i] + params.one_minus_beta2 * (g * g);
-  let p = param[i] - (rate * params.weight_decay) * param[i];
-  let denominator = sqrt(second) / scalars[0].z + params.epsilon;
+  let p = param[i] - decay * param[i];
   m[i] = first;
   v[i] = second;
-  param[i] = p - (rate / scalars[0].y) * (first / denominator);
+  param[i] = p - step * (first / (sqrt(second) / correction + params.epsilon));
 }

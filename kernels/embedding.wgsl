@@ -23,13 +23,17 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let row = index / params.width;
+  let steps = params.width / ${UNROLL}u;
+  let row = index / steps;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
+  let column = (index - row * steps) * ${UNROLL}u;
   // An index below `first` wraps around to a large number.
   let source = indices[row] - params.first;
   if (source < params.held) {
-    y[index] = table[source * params.width + index % params.width];
+#for u in 0..UNROLL
+    y[row * params.width + column + ${u}u] = table[source * params.width + column + ${u}u];
+#end
   }
 }

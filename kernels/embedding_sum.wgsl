@@ -30,8 +30,9 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let list = index / params.width;
-  let column = index % params.width;
+  let steps = params.width / ${UNROLL}u;
+  let list = index / steps;
+  let column = (index - list * steps) * ${UNROLL}u;
   if (list >= rows_in_use(params.rows, params.extent)) {
     return;
   }
@@ -43,14 +44,22 @@ fn main(
     return;
   }
 #end
-  var sum = Sum();
+#for u in 0..UNROLL
+  var sum${u} = Sum();
+#end
   let end = start[list + 1u];
   for (var i = start[list]; i < end; i++) {
-    sum = plus(sum, x[members[i] * params.width + column]);
+    let at = members[i] * params.width + column;
+#for u in 0..UNROLL
+    sum${u} = plus(sum${u}, x[at + ${u}u]);
+#end
   }
+  let to = target_row * params.width + column;
+#for u in 0..UNROLL
 #if SCATTER
-  y[index] = sum.value - sum.lost;
+  y[to + ${u}u] = sum${u}.value - sum${u}.lost;
 #else
-  y[target_row * params.width + column] += sum.value - sum.lost;
+  y[to + ${u}u] += sum${u}.value - sum${u}.lost;
+#end
 #end
 }

@@ -1,4 +1,5 @@
-// Sums of squares of one gradient shard, one per invocation (GROUP 0) or per workgroup of GROUP. All of them write.
+// Sums of squares of one gradient shard: every workgroup takes a span of neighbouring lanes, and writes one sum for
+// each invocation (GROUP 0) or one (GROUP, as large as the workgroup). A span beyond the shard's end gives 0.
 #include lanes
 #include sum
 #if GROUP
@@ -7,7 +8,7 @@
 
 struct Params {
   rows: u32, // lanes of the shard
-  stride: u32, // invocations
+  span: u32, // lanes of a workgroup, a multiple of its size
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -16,17 +17,16 @@ struct Params {
 
 @compute @workgroup_size(${SIZE})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let index = group.x * ${SIZE}u + lane;
+  let end = min(params.rows, (group.x + 1u) * params.span);
   var sum = Sum();
-  var i = index;
-  // The stride is below 2^18 and a shard has less than 2^30 lanes: no overflow.
-  for (; i + 3u * params.stride < params.rows; i += 4u * params.stride) {
+  var i = group.x * params.span + lane;
+  for (; i + ${3 * SIZE}u < end; i += ${4 * SIZE}u) {
 #for u in 0..4
-    let g${u} = gradient[i + ${u}u * params.stride];
+    let g${u} = gradient[i + ${u * SIZE}u];
 #end
     sum = plus(sum, (g0 * g0 + g1 * g1) + (g2 * g2 + g3 * g3));
   }
-  for (; i < params.rows; i += params.stride) {
+  for (; i < end; i += ${SIZE}u) {
     sum = plus(sum, gradient[i] * gradient[i]);
   }
 #if GROUP
@@ -35,6 +35,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     partial[group.x] = squares;
   }
 #else
-  partial[index] = result(sum);
+  partial[group.x * ${SIZE}u + lane] = result(sum);
 #end
 }

@@ -8,6 +8,7 @@ struct Params {
   extent: u32,
   width: u32, // lanes of a row of the chunk
   offset: u32,
+  span: u32, // lanes of an invocation, a multiple of UNROLL
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -22,35 +23,30 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  // An invocation takes UNROLL neighbouring lanes of one row.
+  // An invocation takes a span of neighbouring lanes of one row.
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let steps = params.width / ${UNROLL}u;
-  let row = index / steps;
+  let spans = (params.width + params.span - 1u) / params.span;
+  let row = index / spans;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let first = index % steps * ${UNROLL}u;
+  let first = index % spans * params.span;
+  let end = min(first + params.span, params.width);
   let base = row * params.width;
   let scale = coef[row];
-  if (scale == 0.0) {
+  let known = state[row];
+  let factor = -scale / known.y;
+  // Where the target is not in this chunk, a column beyond it.
+  let column = targets[row] - params.offset;
+  for (var i = first; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
-    logits[base + first + ${u}u] = Lane();
-#end
-    return;
-  }
-  let reference = state[row].x;
-  let factor = -scale / state[row].y;
-#for u in 0..UNROLL
-  let d${u} = factor * exp(logits[base + first + ${u}u] - reference);
-#end
-  // The target's column within these lanes; elsewhere a number beyond them.
-  let column = targets[row] - params.offset - first * ${VEC}u;
-#for u in 0..UNROLL
+    let d${u} = factor * exp(logits[base + i + ${u}u] - known.x);
 #if VEC == 4
-  let hit${u} = vec4<u32>(${4 * u}u, ${4 * u + 1}u, ${4 * u + 2}u, ${4 * u + 3}u) == vec4<u32>(column);
+    let hit${u} = (i + ${u}u) * 4u + vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(column);
 #else
-  let hit${u} = column == ${u}u;
+    let hit${u} = i + ${u}u == column;
 #end
-  logits[base + first + ${u}u] = d${u} + select(Lane(), Lane() + scale, hit${u});
+    logits[base + i + ${u}u] = select(d${u} + select(Lane(), Lane() + scale, hit${u}), Lane(), scale == 0.0);
 #end
+  }
 }

@@ -1,8 +1,9 @@
 /** Runs an op whose outputs are virtual tensors, catching them by name in guarded ones. */
 import { assertEquals } from "@std/assert";
+import type { AdapterClass } from "../lib/gpu/device.ts";
 import type { Recorder } from "../lib/gpu/recorder.ts";
 import { makeTensor, type Tensor } from "../lib/gpu/tensor.ts";
-import { type CaseTensor, runOp } from "./harness.ts";
+import { type CaseTensor, runOp, testGpu } from "./harness.ts";
 
 /**
  * As `runOp`, but where the op makes a virtual tensor with the name of one of `outputs` it gets that one, which starts
@@ -11,9 +12,11 @@ import { type CaseTensor, runOp } from "./harness.ts";
 export async function runCaught(
   inputs: Record<string, CaseTensor>,
   outputs: Record<string, readonly number[]>,
-  { record, counts }: {
+  { record, counts, adapterClass }: {
     record: (rec: Recorder, t: Record<string, Tensor>) => void;
     counts?: readonly number[];
+    /** Takes the kernels of this class of adapters, whatever this adapter is. */
+    adapterClass?: AdapterClass;
   },
 ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
   const caught = new Set<string>();
@@ -21,6 +24,7 @@ export async function runCaught(
     const size = shape.reduce((a, b) => a * b, 1);
     return [name, { shape, data: new Float32Array(size).fill(NaN) }] as const;
   });
+  const gpu = await testGpu();
   const results = await runOp(
     { ...inputs, ...Object.fromEntries(poisoned) },
     (rec, t) => {
@@ -34,7 +38,7 @@ export async function runCaught(
       };
       record(rec, t);
     },
-    counts ? { counts } : {},
+    { gpu: { ...gpu, adapterClass: adapterClass ?? gpu.adapterClass }, ...(counts ? { counts } : {}) },
   );
   assertEquals([...caught].sort(), Object.keys(outputs).sort(), "outputs made by the op");
   return results;

@@ -5,7 +5,7 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { Extent, rowWindow } from "../lib/gpu/tensor.ts";
 import { embedding, embeddingBackward } from "../lib/ops/embedding.ts";
 import { randomIntegers, runCaught } from "./caught.ts";
-import { difference, randomNormal, runOp } from "./harness.ts";
+import { difference, randomNormal } from "./harness.ts";
 import * as reference from "./reference/ops.ts";
 
 interface Case {
@@ -42,13 +42,13 @@ function uniqueTokens(tokens: Uint32Array, capacity: number) {
   return { ids, start, members, uniques: places.size };
 }
 
-for (const c of CASES) {
+for (const [c, adapterClass] of CASES.flatMap((c) => [[c, "software"], [c, "gpu"]] as const)) {
   const { V, D, T, used = T, below = V } = c;
   const tokens = randomIntegers(T, below, 3);
   // Indices beyond the rows in use would reach far outside the table.
   tokens.fill(0x3fffffff, used);
 
-  Deno.test(`embedding ${JSON.stringify(c)}`, async () => {
+  Deno.test(`embedding ${adapterClass} ${JSON.stringify(c)}`, async () => {
     const table = randomNormal(V * D, 1);
     const shards = [rowsOf(table, D, [0, Math.ceil(V / 2)]), rowsOf(table, D, [Math.ceil(V / 2), V])];
     const results = await runCaught(
@@ -61,6 +61,7 @@ for (const c of CASES) {
       { x: [T, D], sharded: [T, D] },
       {
         counts: [used],
+        adapterClass,
         record: (rec, { table, low, high, tokens }) => {
           embedding(rec, table!, tokens!, { name: "x" });
           embedding(rec, [low!, high!], tokens!, { name: "sharded" });
@@ -73,12 +74,12 @@ for (const c of CASES) {
     assertEquals(results.sharded, wanted);
   });
 
-  Deno.test(`embeddingBackward ${JSON.stringify(c)}`, async () => {
+  Deno.test(`embeddingBackward ${adapterClass} ${JSON.stringify(c)}`, async () => {
     const dx = randomNormal(T * D, 4), before = randomNormal(V * D, 5);
     dx.fill(NaN, used * D);
     const { ids, start, members, uniques } = uniqueTokens(tokens.subarray(0, used), T);
     const half = Math.ceil(V / 2);
-    const results = await runOp(
+    const results = await runCaught(
       {
         dx: { shape: [T, D], data: dx, extent: Extent.tokens },
         uniqueIds: { shape: [T], data: ids },
@@ -88,12 +89,16 @@ for (const c of CASES) {
         low: { shape: [half, D], data: before.slice(0, half * D) },
         high: { shape: [V - half, D], data: before.slice(half * D) },
       },
-      (rec, { dx, uniqueIds, uniqueStart, uniqueTokens, dTable, low, high }) => {
-        const unique = { uniqueIds: uniqueIds!, uniqueStart: uniqueStart!, uniqueTokens: uniqueTokens! };
-        embeddingBackward(rec, dx!, unique, { dTable: dTable! });
-        embeddingBackward(rec, dx!, unique, { dTable: [low!, high!] });
+      {},
+      {
+        counts: [used, 0, 0, uniques],
+        adapterClass,
+        record: (rec, { dx, uniqueIds, uniqueStart, uniqueTokens, dTable, low, high }) => {
+          const unique = { uniqueIds: uniqueIds!, uniqueStart: uniqueStart!, uniqueTokens: uniqueTokens! };
+          embeddingBackward(rec, dx!, unique, { dTable: dTable! });
+          embeddingBackward(rec, dx!, unique, { dTable: [low!, high!] });
+        },
       },
-      { counts: [used, 0, 0, uniques] },
     );
     const wanted = reference.embeddingBackward(
       Float64Array.from(dx.subarray(0, used * D)),

@@ -53,6 +53,7 @@ async function check(c: Case, variant: RowVariant): Promise<void> {
     { "head.logp": [N], "head.lse": [N], "head.dh": [N, D] },
     {
       counts: [0, used],
+      adapterClass: variant === "group" ? "gpu" : "software",
       record: (rec, { h, w, ids, coef, dw }) => {
         const chunked = chunk ? { chunk } : {};
         const { saved } = logprobHead(rec, h!, w!, ids!, { name: "head", variant, ...chunked });

@@ -5,7 +5,7 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { Extent } from "../lib/gpu/tensor.ts";
 import { add, rope, swiglu, swigluBackward } from "../lib/ops/pointwise.ts";
 import { randomIntegers, runCaught } from "./caught.ts";
-import { difference, randomNormal, runOp } from "./harness.ts";
+import { difference, randomNormal } from "./harness.ts";
 import * as reference from "./reference/ops.ts";
 
 interface RopeCase {
@@ -27,8 +27,11 @@ const ROPE: readonly RopeCase[] = [
 
 const POSITIONS = 4096;
 
-for (const c of ROPE) {
-  Deno.test(`rope ${JSON.stringify(c)}`, async () => {
+// Both classes of adapters: they spread heads and lanes over invocations differently.
+const CLASSES = ["software", "gpu"] as const;
+
+for (const [c, adapterClass] of ROPE.flatMap((c) => CLASSES.map((kind) => [c, kind] as const))) {
+  Deno.test(`rope ${adapterClass} ${JSON.stringify(c)}`, async () => {
     const { T, H, G, K, used = T, inverse = false } = c;
     const columns = (H + 2 * G) * K;
     const qkv = randomNormal(T * columns, 1);
@@ -38,17 +41,21 @@ for (const c of ROPE) {
       const angle = Math.floor(at / K) * inverseFrequencies[at % (K / 2)]!;
       return at % K < K / 2 ? Math.cos(angle) : Math.sin(angle);
     });
-    const { qkv: turned } = await runOp(
+    const { qkv: turned } = await runCaught(
       {
         qkv: { shape: [T, columns], data: qkv, extent: Extent.tokens },
         positions: { shape: [T], data: positions },
         table: { shape: [POSITIONS, K], data: table },
       },
-      (rec, t) =>
-        rope(rec, t.qkv!, {
-          ...{ positions: t.positions!, table: t.table!, heads: H, kvHeads: G, headSize: K, inverse },
-        }),
-      { counts: [used] },
+      {},
+      {
+        counts: [used],
+        adapterClass,
+        record: (rec, t) =>
+          rope(rec, t.qkv!, {
+            ...{ positions: t.positions!, table: t.table!, heads: H, kvHeads: G, headSize: K, inverse },
+          }),
+      },
     );
     const wanted = Float64Array.from(qkv);
     for (let t = 0; t < used; t++) {
@@ -82,8 +89,8 @@ const SWIGLU: readonly SwigluCase[] = [
   { T: 16, F: 64, size: 1e4 },
 ];
 
-for (const c of SWIGLU) {
-  Deno.test(`swiglu ${JSON.stringify(c)}`, async () => {
+for (const [c, adapterClass] of SWIGLU.flatMap((c) => CLASSES.map((kind) => [c, kind] as const))) {
+  Deno.test(`swiglu ${adapterClass} ${JSON.stringify(c)}`, async () => {
     const { T, F, size = 1, used = T } = c;
     const gu = randomNormal(T * 2 * F, 1, size), dy = randomNormal(T * F, 2);
     gu.fill(NaN, used * 2 * F);
@@ -96,6 +103,7 @@ for (const c of SWIGLU) {
       { y: [T, F], dgu: [T, 2 * F] },
       {
         counts: [used],
+        adapterClass,
         record: (rec, t) => {
           swiglu(rec, t.gu!, { name: "y" });
           swigluBackward(rec, { gu: t.gu!, dy: t.dy! }, { name: "dgu" });

@@ -17,6 +17,7 @@ import { planMicroBatch } from "../lib/run/engine.ts";
 import { fixtureJson } from "./reference/fixture.ts";
 
 const none = () => "";
+const SWIGLU = { VEC: 1, BACKWARD: false, UNROLL: 1 };
 
 Deno.test("template: expressions follow precedence and round down", () => {
   assertEquals(evaluate("1 + 2 * 3", {}), 7);
@@ -51,7 +52,7 @@ Deno.test("template: loops, conditions, includes and insertions", () => {
 });
 
 Deno.test("shader: the interface is what the WGSL declares", () => {
-  const shader = shaderFor("swiglu", { VEC: 4 });
+  const shader = shaderFor("swiglu", SWIGLU);
   assert(shader.bindings.some((binding) => binding.name === "params" && binding.access === "uniform"));
   assert(shader.bindings.some((binding) => binding.access === "read_write"));
   assertThrows(() => packParams(shader, {}), TypeError, "wants the parameter");
@@ -95,9 +96,9 @@ Deno.test("verify: refuses what cannot run", async () => {
   );
   const add = (rec: Recorder, x: typeof out, y: typeof out) =>
     rec.dispatch("swiglu", {
-      constants: { VEC: 1 },
+      constants: SWIGLU,
       bind: { gu: x, y },
-      params: Object.fromEntries(shaderFor("swiglu", { VEC: 1 }).params.map(({ name }) => [name, 1])),
+      params: Object.fromEntries(shaderFor("swiglu", SWIGLU).params.map(({ name }) => [name, 1])),
       grid: [1],
     });
   await assertRejects(sealing((rec) => add(rec, out, out)), Error, "shares its buffer");
@@ -110,7 +111,7 @@ Deno.test("verify: refuses what cannot run", async () => {
   await assertRejects(sealing((rec) => add(rec, odd, out)), Error, "no multiple of");
   const rec = new Recorder(gpu);
   assertThrows(
-    () => rec.dispatch("swiglu", { bind: {}, constants: { VEC: 1 }, grid: [1] }),
+    () => rec.dispatch("swiglu", { bind: {}, constants: SWIGLU, grid: [1] }),
     TypeError,
     "wants a tensor",
   );

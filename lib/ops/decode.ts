@@ -194,7 +194,8 @@ export function decodeAttention(
     );
   }
   const VEC = K % 8 === 0 ? 4 : 1;
-  const QH = queriesTogether(H / G, K);
+  // As many query heads of a group together as registers hold (software adapters also take long to compile more).
+  const QH = queriesTogether(H / G, K, rec.gpu.adapterClass === "software" ? 64 : 128);
   const parts = H / G / QH;
   const tasks = B * G * parts;
   const software = rec.gpu.adapterClass === "software";
@@ -223,10 +224,10 @@ export function decodeAttention(
   return o;
 }
 
-/** How many of a key/value head's query heads are served together: as many as registers hold. */
-function queriesTogether(perGroup: number, K: number): number {
+/** How many of a key/value head's query heads are served together. */
+function queriesTogether(perGroup: number, K: number, most: number): number {
   let together = perGroup;
-  while (together > 1 && (together * K > 128 || perGroup % together !== 0)) together--;
+  while (together > 1 && (together * K > most || perGroup % together !== 0)) together--;
   return together;
 }
 

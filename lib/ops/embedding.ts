@@ -1,7 +1,7 @@
 /** Rows of a table by index, and sums of rows by list: the embedding, and the scored positions of the head. */
 import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, type ExtentIndex, rowWindow, type Tensor } from "../gpu/tensor.ts";
-import { expectShape, gridFor, lanesFor, rowParams } from "./rows.ts";
+import { expectShape, gridFor, lanesFor, rowParams, unrollFor } from "./rows.ts";
 
 /** A tensor `[V, D]`, or shards of its rows in order where it is larger than a binding. */
 export type Table = Tensor | readonly Tensor[];
@@ -44,14 +44,14 @@ export function takeRows(
   const [rows = 0] = indices.shape;
   expectShape("takeRows", indices, [rows]);
   const y = rec.tensor(name, [rows, D], { extent });
-  const lanes = lanesFor(D), width = D / lanes;
+  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
   for (const { tensor, first, held } of shards) {
     expectShape("takeRows", tensor, [held, D]);
     rec.dispatch("embedding", {
-      constants: { VEC: lanes },
+      constants: { VEC: lanes, UNROLL: unroll },
       bind: { indices, table: tensor, y },
       params: { ...rowParams(y), width, first, held },
-      grid: gridFor(rec, rows * width),
+      grid: gridFor(rec, rows * width / unroll),
     });
   }
   return y;
@@ -74,12 +74,12 @@ export function sumRows(
   expectShape("sumRows", start, [rows + 1]);
   const [, D = 0] = x.shape;
   const y = rec.tensor(name, [rows, D], { extent });
-  const lanes = lanesFor(D), width = D / lanes;
+  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
   rec.dispatch("embedding_sum", {
-    constants: { VEC: lanes, SCATTER: true },
+    constants: { VEC: lanes, UNROLL: unroll, SCATTER: true },
     bind: { start, members, x, y },
     params: { ...rowParams(y), width, first: 0, held: rows },
-    grid: gridFor(rec, rows * width),
+    grid: gridFor(rec, rows * width / unroll),
     flops: x.shape[0]! * D,
   });
   return y;
@@ -110,14 +110,14 @@ export function embeddingBackward(
   const [lists = 0] = uniqueIds.shape;
   expectShape("embeddingBackward", uniqueStart, [lists + 1]);
   const [, D = 0] = dx.shape;
-  const lanes = lanesFor(D), width = D / lanes;
+  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
   for (const { tensor, first, held } of shardsOf(rec, dTable)) {
     expectShape("embeddingBackward", tensor, [held, D]);
     rec.dispatch("embedding_sum", {
-      constants: { VEC: lanes, SCATTER: false },
+      constants: { VEC: lanes, UNROLL: unroll, SCATTER: false },
       bind: { start: uniqueStart, members: uniqueTokens, x: dx, ids: uniqueIds, y: tensor },
       params: { rows: lists, extent: uniqueIds.extent ?? Extent.uniques, width, first, held },
-      grid: gridFor(rec, lists * width),
+      grid: gridFor(rec, lists * width / unroll),
       flops: dx.shape[0]! * D,
     });
   }

@@ -43,14 +43,17 @@ export function gradNorm(
   expectShape("gradNorm", scalars, [8]);
   const partials = rec.tensor("norm.partials", [shards.length, PARTIALS]);
   const grouped = (variant ?? (rec.gpu.adapterClass === "software" ? "thread" : "group")) === "group";
+  // Software adapters read along: few invocations side by side. GPUs want many.
+  const size = grouped ? GROUP : 16;
+  const groups = grouped ? PARTIALS : PARTIALS / size;
   shards.forEach((gradient, i) => {
     const count = elementCount(gradient.shape);
     const vec = lanesFor(count);
     rec.dispatch("gradnorm", {
-      constants: { VEC: vec, GROUP: grouped ? GROUP : 0, SIZE: GROUP },
+      constants: { VEC: vec, GROUP: grouped ? GROUP : 0, SIZE: size },
       bind: { gradient, partial: rowWindow(partials, i, i + 1) },
-      params: { rows: count / vec, stride: grouped ? PARTIALS * GROUP : PARTIALS },
-      grid: [grouped ? PARTIALS : PARTIALS / GROUP],
+      params: { rows: count / vec, span: Math.ceil(count / vec / groups / size) * size },
+      grid: [groups],
       flops: 2 * count,
     });
   });

@@ -1,7 +1,7 @@
 /** Rotary embedding, SwiGLU and addition. */
 import type { Recorder } from "../gpu/recorder.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import { expectSameSize, expectShape, gridFor, lanesFor, rowParams } from "./rows.ts";
+import { expectSameSize, expectShape, gridFor, lanesFor, rowParams, unrollFor } from "./rows.ts";
 
 /** What {@link rope} needs besides the tensor that it turns. */
 export interface RopeOptions {
@@ -50,12 +50,12 @@ export function swiglu(rec: Recorder, gu: Tensor, { name }: { name: string }): T
   const F = twoF / 2;
   expectShape("swiglu", gu, [T, 2 * Math.floor(F)]);
   const y = rec.tensor(name, [T, F], { extent: gu.extent });
-  const lanes = lanesFor(F);
+  const lanes = lanesFor(F), unroll = unrollFor(rec, F / lanes);
   rec.dispatch("swiglu", {
-    constants: { VEC: lanes, BACKWARD: false },
+    constants: { VEC: lanes, UNROLL: unroll, BACKWARD: false },
     bind: { gu, y },
     params: { ...rowParams(gu), width: F / lanes },
-    grid: gridFor(rec, T * F / lanes),
+    grid: gridFor(rec, T * F / lanes / unroll),
     flops: 5 * T * F,
   });
   return y;
@@ -71,12 +71,12 @@ export function swigluBackward(
   const F = twoF / 2;
   expectShape("swigluBackward", dy, [T, F]);
   const dgu = rec.tensor(name, [T, twoF], { extent: gu.extent });
-  const lanes = lanesFor(F);
+  const lanes = lanesFor(F), unroll = unrollFor(rec, F / lanes);
   rec.dispatch("swiglu", {
-    constants: { VEC: lanes, BACKWARD: true },
+    constants: { VEC: lanes, UNROLL: unroll, BACKWARD: true },
     bind: { gu, dy, dgu },
     params: { ...rowParams(gu), width: F / lanes },
-    grid: gridFor(rec, T * F / lanes),
+    grid: gridFor(rec, T * F / lanes / unroll),
     flops: 12 * T * F,
   });
   return dgu;

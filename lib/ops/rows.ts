@@ -21,6 +21,14 @@ export function gridFor(rec: Recorder, count: number): [number, number] {
   return grid1d(rec.gpu, Math.ceil(count / 64));
 }
 
+/**
+ * How many neighbouring lanes of a row an invocation takes: on software adapters several, which saves divisions; on
+ * GPUs one, so that neighbours load neighbouring lanes.
+ */
+export function unrollFor(rec: Recorder, width: number): 1 | 4 {
+  return rec.gpu.adapterClass === "software" && width % 4 === 0 ? 4 : 1;
+}
+
 /** How reductions along a row are spread: an invocation per row (software adapters) or a workgroup per row (GPUs). */
 export type RowVariant = "thread" | "group";
 

@@ -154,7 +154,9 @@ export const scoreOptions: OptionSet<ScoreOptions> = defineOptions<typeof scoreS
 
 const generateShape = {
   model,
-  prompt: z.string().min(1).optional().describe("one prompt; its completion is printed"),
+  prompt: z.string().optional().describe(
+    "one prompt; its completion is printed. An empty one leaves the BOS token alone",
+  ),
   prompts: z.string().min(1).optional().describe(
     "JSONL file of rows with prompt (text or a list of messages)",
   ),
