@@ -6,6 +6,7 @@ struct Params {
   rows: u32,
   extent: u32,
   width: u32, // lanes of a row
+  span: u32, // lanes of an invocation, a multiple of UNROLL
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -20,8 +21,17 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  if (index >= rows_in_use(params.rows, params.extent) * params.width) {
+  let spans = (params.width + params.span - 1u) / params.span;
+  let row = index / spans;
+  if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  y[index] = a[index] + b[index];
+  let begin = (index - row * spans) * params.span;
+  let end = min(begin + params.span, params.width);
+  let base = row * params.width;
+  for (var i = begin; i < end; i += ${UNROLL}u) {
+#for u in 0..UNROLL
+    y[base + i + ${u}u] = a[base + i + ${u}u] + b[base + i + ${u}u];
+#end
+  }
 }

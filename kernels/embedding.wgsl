@@ -7,6 +7,7 @@ struct Params {
   rows: u32,
   extent: u32,
   width: u32, // lanes of a row
+  span: u32, // lanes of an invocation, a multiple of UNROLL
   first: u32,
   held: u32,
 }
@@ -23,17 +24,21 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let steps = params.width / ${UNROLL}u;
-  let row = index / steps;
+  let spans = (params.width + params.span - 1u) / params.span;
+  let row = index / spans;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let column = (index - row * steps) * ${UNROLL}u;
+  let begin = (index - row * spans) * params.span;
+  let end = min(begin + params.span, params.width);
   // An index below `first` wraps around to a large number.
   let source = indices[row] - params.first;
-  if (source < params.held) {
+  if (source >= params.held) {
+    return;
+  }
+  for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
-    y[row * params.width + column + ${u}u] = table[source * params.width + column + ${u}u];
+    y[row * params.width + i + ${u}u] = table[source * params.width + i + ${u}u];
 #end
   }
 }

@@ -1,5 +1,6 @@
 // Sums of rows by list: for every list u, Σ x[members[i]] over i in [start[u], start[u + 1]), in that order, so that
-// the result is the same on every run.
+// the result is the same on every run. An invocation takes UNROLL neighbouring lanes of one list: no more, since a
+// software adapter may end it after 65,535 loop iterations, and lists can be long.
 //   SCATTER 1: y[u] = the sum (0 for an empty list).
 //   SCATTER 0: y[ids[u] − first] += the sum, where the window of y holds the row.
 #include common
@@ -31,15 +32,15 @@ fn main(
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
   let steps = params.width / ${UNROLL}u;
-  let list = index / steps;
-  let column = (index - list * steps) * ${UNROLL}u;
-  if (list >= rows_in_use(params.rows, params.extent)) {
+  let row = index / steps;
+  if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
+  let column = (index - row * steps) * ${UNROLL}u;
 #if SCATTER
-  let target_row = list;
+  let target_row = row;
 #else
-  let target_row = ids[list] - params.first;
+  let target_row = ids[row] - params.first;
   if (target_row >= params.held) {
     return;
   }
@@ -47,8 +48,8 @@ fn main(
 #for u in 0..UNROLL
   var sum${u} = Sum();
 #end
-  let end = start[list + 1u];
-  for (var i = start[list]; i < end; i++) {
+  let end = start[row + 1u];
+  for (var i = start[row]; i < end; i++) {
     let at = members[i] * params.width + column;
 #for u in 0..UNROLL
     sum${u} = plus(sum${u}, x[at + ${u}u]);

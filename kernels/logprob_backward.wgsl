@@ -23,22 +23,21 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  // An invocation takes a span of neighbouring lanes of one row.
   let index = (group.x + group.y * groups.x) * 64u + lane;
   let spans = (params.width + params.span - 1u) / params.span;
   let row = index / spans;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let first = index % spans * params.span;
-  let end = min(first + params.span, params.width);
+  let begin = (index - row * spans) * params.span;
+  let end = min(begin + params.span, params.width);
   let base = row * params.width;
   let scale = coef[row];
   let known = state[row];
   let factor = -scale / known.y;
   // Where the target is not in this chunk, a column beyond it.
   let column = targets[row] - params.offset;
-  for (var i = first; i < end; i += ${UNROLL}u) {
+  for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
     let d${u} = factor * exp(logits[base + i + ${u}u] - known.x);
 #if VEC == 4

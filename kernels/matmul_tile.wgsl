@@ -1,8 +1,10 @@
 // Matrix product in registers: a thread makes TM x TN results and uses no workgroup memory, so that one load feeds as
 // many multiplications as registers allow. LAYOUT: 0 left[row, k] right[column, k]; 1 left[row, k] right[k, column];
-// 2 left[k, row] right[k, column]. Inputs are read four f32 or (BF16) eight bf16 a load, from textures or buffers.
+// 2 left[k, row] right[k, column]. Inputs are read four f32 or (BF16) eight bf16 a load, from images or buffers. Images
+// are bound as storage textures: on software adapters their loads cost half of a sampled texture's (no mip levels to
+// look up) and a quarter of a buffer's. U loads of each row go into one round of the loop.
 //
-// An unpacked texel of eight is two vec4: the even elements, then the odd. Where these are steps of the sum their
+// An unpacked texel of eight is two (H) vec4: the even elements, then the odd. Where these are steps of the sum their
 // order is free; where they are columns, the store weaves them together again.
 #include common
 struct Params {
@@ -10,23 +12,13 @@ struct Params {
   row_extent: u32, depth_extent: u32, left_stride: u32, right_stride: u32,
 }
 @group(0) @binding(1) var<uniform> params: Params;
-#if TEXTURE
-#if IMG
+#if IMAGE
 #if BF16
 @group(0) @binding(2) var left: texture_storage_2d<rgba32uint, read>;
 @group(0) @binding(3) var right: texture_storage_2d<rgba32uint, read>;
 #else
 @group(0) @binding(2) var left: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var right: texture_storage_2d<rgba32float, read>;
-#end
-#else
-#if BF16
-@group(0) @binding(2) var left: texture_2d<u32>;
-@group(0) @binding(3) var right: texture_2d<u32>;
-#else
-@group(0) @binding(2) var left: texture_2d<f32>;
-@group(0) @binding(3) var right: texture_2d<f32>;
-#end
 #end
 #else
 #if BF16
@@ -54,20 +46,12 @@ fn even(texel: Texel) -> vec4<f32> {
 }
 #end
 
-#if TEXTURE
+#if IMAGE
 fn load_left(row: u32, texel: u32) -> Texel {
-#if IMG
   return textureLoad(left, vec2(texel, row));
-#else
-  return textureLoad(left, vec2(texel, row), 0);
-#end
 }
 fn load_right(row: u32, texel: u32) -> Texel {
-#if IMG
   return textureLoad(right, vec2(texel, row));
-#else
-  return textureLoad(right, vec2(texel, row), 0);
-#end
 }
 #else
 fn load_left(row: u32, texel: u32) -> Texel {

@@ -9,6 +9,8 @@ import attention_dkv from "./attention_dkv.wgsl" with { type: "text" };
 import attention_dq from "./attention_dq.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
+import matmul_block from "./matmul_block.wgsl" with { type: "text" };
+import matmul_rows from "./matmul_rows.wgsl" with { type: "text" };
 import matmul_epilogue from "./matmul_epilogue.wgsl" with { type: "text" };
 import matmul_simple from "./matmul_simple.wgsl" with { type: "text" };
 import matmul_sum from "./matmul_sum.wgsl" with { type: "text" };
@@ -65,6 +67,8 @@ export const kernels: Readonly<Record<string, string>> = {
   adamw,
   bf16,
   column_sum,
+  matmul_block,
+  matmul_rows,
   matmul_epilogue,
   matmul_simple,
   matmul_sum,

@@ -1,5 +1,5 @@
 // RMSNorm's weight gradient, dw += Σ over the rows in use of dy x rstd, in two stages of a fixed order.
-// STAGE 1: one invocation sums one column lane over one chunk of rows; STAGE 2: one invocation sums the chunks.
+// STAGE 1: one invocation sums UNROLL neighbouring lanes over one chunk of rows; STAGE 2: one invocation sums them over the chunks.
 #include common
 #include lanes
 #include sum
@@ -29,28 +29,41 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let column = index % params.width;
+  let steps = params.width / ${UNROLL}u;
   let rows = rows_in_use(params.rows, params.extent);
-  var sum = Sum();
+#for u in 0..UNROLL
+  var sum${u} = Sum();
+#end
 #if STAGE == 1
-  let first = index / params.width * params.chunk;
+  let chunk = index / steps;
+  let column = (index - chunk * steps) * ${UNROLL}u;
+  let first = chunk * params.chunk;
   if (first >= rows) {
     return;
   }
   let end = min(rows, first + params.chunk);
   for (var row = first; row < end; row++) {
     let at = row * params.width + column;
-    sum = plus(sum, dy[at] * (x[at] * rstd[row]));
+    let scale = rstd[row];
+#for u in 0..UNROLL
+    sum${u} = plus(sum${u}, dy[at + ${u}u] * (x[at + ${u}u] * scale));
+#end
   }
-  partial[index] = sum.value - sum.lost;
+#for u in 0..UNROLL
+  partial[chunk * params.width + column + ${u}u] = sum${u}.value - sum${u}.lost;
+#end
 #else
-  if (index >= params.width) {
+  if (index >= steps) {
     return;
   }
   let chunks = (rows + params.chunk - 1u) / params.chunk;
   for (var i = 0u; i < chunks; i++) {
-    sum = plus(sum, partial[i * params.width + column]);
+#for u in 0..UNROLL
+    sum${u} = plus(sum${u}, partial[i * params.width + index * ${UNROLL}u + ${u}u]);
+#end
   }
-  dw[index] += sum.value - sum.lost;
+#for u in 0..UNROLL
+  dw[index * ${UNROLL}u + ${u}u] += sum${u}.value - sum${u}.lost;
+#end
 #end
 }

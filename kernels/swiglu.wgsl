@@ -6,6 +6,7 @@ struct Params {
   rows: u32,
   extent: u32,
   width: u32, // lanes of the gate
+  span: u32, // lanes of an invocation, a multiple of UNROLL
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -28,25 +29,28 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  // An invocation takes UNROLL neighbouring lanes of one row: dividing for the row is dear on software adapters.
   let index = (group.x + group.y * groups.x) * 64u + lane;
-  let steps = params.width / ${UNROLL}u;
-  let row = index / steps;
+  let spans = (params.width + params.span - 1u) / params.span;
+  let row = index / spans;
   if (row >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let first = index * ${UNROLL}u;
+  let begin = (index - row * spans) * params.span;
+  let end = min(begin + params.span, params.width);
+  let base = row * params.width;
+  for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
-  let at${u} = first + row * params.width + ${u}u;
-  let gate${u} = gu[at${u}];
-  let up${u} = gu[at${u} + params.width];
-  let s${u} = logistic(gate${u});
+    let at${u} = 2u * base + i + ${u}u;
+    let gate${u} = gu[at${u}];
+    let up${u} = gu[at${u} + params.width];
+    let s${u} = logistic(gate${u});
 #if BACKWARD
-  let d${u} = dy[first + ${u}u];
-  dgu[at${u}] = d${u} * up${u} * s${u} * (1.0 + gate${u} * (1.0 - s${u}));
-  dgu[at${u} + params.width] = d${u} * gate${u} * s${u};
+    let d${u} = dy[base + i + ${u}u];
+    dgu[at${u}] = d${u} * up${u} * s${u} * (1.0 + gate${u} * (1.0 - s${u}));
+    dgu[at${u} + params.width] = d${u} * gate${u} * s${u};
 #else
-  y[first + ${u}u] = gate${u} * s${u} * up${u};
+    y[base + i + ${u}u] = gate${u} * s${u} * up${u};
 #end
 #end
+  }
 }

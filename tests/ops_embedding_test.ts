@@ -24,6 +24,8 @@ const CASES: readonly Case[] = [
   { V: 65, D: 20, T: 64 },
   // One token thousands of times: its sum is compensated.
   { V: 130, D: 8, T: 5000, below: 1 },
+  // An invocation of a software adapter has 65,535 loop iterations: 64 lanes in one would need more.
+  { V: 3, D: 256, T: 5000, below: 1 },
 ];
 
 /** The distinct ids of tokens, and where each occurs, ascending; lists are padded to the capacity with NaN bait. */

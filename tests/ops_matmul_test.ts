@@ -111,3 +111,25 @@ Deno.test("register tiles from buffers", async () => {
     }
   }
 });
+
+Deno.test("blocks through workgroup memory", async () => {
+  for (const layout of LAYOUTS) {
+    for (const compute of COMPUTES) {
+      for (const variant of ["block_64", "block_128"]) {
+        for (const [M, N, K] of [[4, 4, 4], [72, 132, 40], [600, 64, 128]] as const) {
+          await check(layout, { M, N, K, compute, variant });
+        }
+      }
+    }
+  }
+});
+
+Deno.test("few rows", async () => {
+  for (const compute of COMPUTES) {
+    for (const [variant, M] of [["rows_1", 1], ["rows_4", 3], ["buffer_1x8", 1], ["buffer_4x8", 3]] as const) {
+      for (const [N, K] of [[4, 4], [36, 172], [512, 320]] as const) {
+        await check("nt", { M, N, K, compute, variant });
+      }
+    }
+  }
+});

@@ -6,17 +6,16 @@
  * Results go to `model/` and `data/` beside this file; the corpus and the run directory stay in a temporary folder.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { openModelDirectory, writeModelDirectory } from "../../lib/formats/huggingface.ts";
-import { score, train } from "../../mod.ts";
+import { exportModel, Progress, score, train, type TrainEvent } from "../../mod.ts";
 import { gapTable } from "./gaps.ts";
 import { writeStart } from "./start.ts";
-import { pairRows, sftRows } from "./world.ts";
+import { type PairRow, pairRows, sftRows } from "./world.ts";
 
 const HERE = decodeURIComponent(new URL(".", import.meta.url).pathname).replace(/^\/(?=[A-Za-z]:)/, "");
 const BATCH_SIZE = 64;
 
-/** The preference data, by file name; always the same, so that a test can make it again. */
-export function dataFiles(): Record<string, string> {
+/** The preference data, by file name; the same whatever the seed of the training. */
+function dataFiles(): Record<string, string> {
   return {
     "train.jsonl": jsonLines(pairRows("train", 2, 600)),
     "heldout.jsonl": jsonLines(pairRows("heldout", 3, 120)),
@@ -47,46 +46,36 @@ async function trainModel(folder: string, { seed, steps }: { seed: number; steps
     max_length: 64,
     shuffle: false, // the corpus is random as it stands
     seed,
-  });
+  }, { onEvent: showProgress() });
   return run.modelDir;
+}
+
+function showProgress(): (event: TrainEvent) => void {
+  const progress = new Progress({ terminal: Deno.stderr.isTerminal() });
+  return (event) => {
+    Deno.stderr.writeSync(new TextEncoder().encode(progress.show(event, performance.now() / 1000)));
+  };
 }
 
 /** Stores the trained weights in half width: what is shipped. */
 async function ship(trained: string): Promise<void> {
-  const model = await openModelDirectory(trained);
-  try {
-    const tensors = [...model.tensors].map(([name, { shape }]) => ({
-      name,
-      shape,
-      data: () => model.read(name),
-    }));
-    await writeModelDirectory(`${HERE}model`, {
-      config: model.config,
-      dtype: "F16",
-      tensors,
-      companionsFrom: trained,
-      replace: true,
-    });
-  } finally {
-    model.close();
-  }
+  await Deno.remove(`${HERE}model`, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  await exportModel({ model: trained, format: "huggingface", dtype: "f16", output: `${HERE}model` });
 }
 
 /** Says for which pairs the shipped model prefers the chosen answer (K > 0), by kind. */
-async function reportGaps(folder: string, name: string): Promise<void> {
-  const output = `${folder}/${name}.scores.jsonl`;
-  await score({ model: `${HERE}model`, data: `${HERE}data/${name}.jsonl`, output });
-  console.log(
-    `${name}:\n${gapTable(await readLines(`${HERE}data/${name}.jsonl`), await readLines(output))}\n`,
-  );
+async function reportGaps(name: string): Promise<void> {
+  const data = `${HERE}data/${name}.jsonl`;
+  const pairs: PairRow[] = (await Deno.readTextFile(data)).trim().split("\n").map((line) => JSON.parse(line));
+  const { rows } = await score({ model: `${HERE}model`, data });
+  const scores = rows.map(({ index, chosen, rejected }) => ({ index, chosen: chosen!, rejected: rejected! }));
+  console.log(`${name}:\n${gapTable(pairs, scores)}\n`);
 }
 
 function jsonLines(rows: readonly unknown[]): string {
   return rows.map((row) => JSON.stringify(row) + "\n").join("");
-}
-
-async function readLines<T>(path: string): Promise<T[]> {
-  return (await Deno.readTextFile(path)).trim().split("\n").map((line) => JSON.parse(line));
 }
 
 if (import.meta.main) {
@@ -97,7 +86,7 @@ if (import.meta.main) {
     await ship(
       await trainModel(folder, { seed: Number(flags.seed ?? 1), steps: Number(flags.steps ?? 900) }),
     );
-    for (const name of ["train", "heldout"]) await reportGaps(folder, name);
+    for (const name of ["train", "heldout"]) await reportGaps(name);
     console.log(`corpus and run: ${folder}`);
   }
 }

@@ -1,7 +1,7 @@
 /** Rows of a table by index, and sums of rows by list: the embedding, and the scored positions of the head. */
 import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, type ExtentIndex, rowWindow, type Tensor } from "../gpu/tensor.ts";
-import { expectShape, gridFor, lanesFor, rowParams, unrollFor } from "./rows.ts";
+import { expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** A tensor `[V, D]`, or shards of its rows in order where it is larger than a binding. */
 export type Table = Tensor | readonly Tensor[];
@@ -44,14 +44,15 @@ export function takeRows(
   const [rows = 0] = indices.shape;
   expectShape("takeRows", indices, [rows]);
   const y = rec.tensor(name, [rows, D], { extent });
-  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
+  const lanes = lanesFor(D), width = D / lanes;
+  const { span, unroll, grid } = spreadRows(rec, rows, width);
   for (const { tensor, first, held } of shards) {
     expectShape("takeRows", tensor, [held, D]);
     rec.dispatch("embedding", {
       constants: { VEC: lanes, UNROLL: unroll },
       bind: { indices, table: tensor, y },
-      params: { ...rowParams(y), width, first, held },
-      grid: gridFor(rec, rows * width / unroll),
+      params: { ...rowParams(y), width, span, first, held },
+      grid,
     });
   }
   return y;
@@ -74,7 +75,8 @@ export function sumRows(
   expectShape("sumRows", start, [rows + 1]);
   const [, D = 0] = x.shape;
   const y = rec.tensor(name, [rows, D], { extent });
-  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
+  const lanes = lanesFor(D), width = D / lanes;
+  const { unroll } = spreadRows(rec, rows, width);
   rec.dispatch("embedding_sum", {
     constants: { VEC: lanes, UNROLL: unroll, SCATTER: true },
     bind: { start, members, x, y },
@@ -110,7 +112,8 @@ export function embeddingBackward(
   const [lists = 0] = uniqueIds.shape;
   expectShape("embeddingBackward", uniqueStart, [lists + 1]);
   const [, D = 0] = dx.shape;
-  const lanes = lanesFor(D), width = D / lanes, unroll = unrollFor(rec, width);
+  const lanes = lanesFor(D), width = D / lanes;
+  const { unroll } = spreadRows(rec, lists, width);
   for (const { tensor, first, held } of shardsOf(rec, dTable)) {
     expectShape("embeddingBackward", tensor, [held, D]);
     rec.dispatch("embedding_sum", {

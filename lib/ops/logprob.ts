@@ -6,15 +6,7 @@ import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, rowWindow, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "./matmul.ts";
-import {
-  expectShape,
-  gridFor,
-  lanesFor,
-  rowDispatch,
-  rowParams,
-  type RowVariant,
-  unrollFor,
-} from "./rows.ts";
+import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
 
 /** Bytes that the logits of one chunk may take. */
 const LOGITS_BYTES = 16 * 2 ** 20;
@@ -125,14 +117,12 @@ export function logprobHeadBackward(
   for (const { window, offset, columns } of chunksOf(w, saved.chunk)) {
     const logits = saved.logits ?? linear(rec, h, window, { name: `${name}.logits` });
     const lanes = lanesFor(columns), width = columns / lanes;
-    const unroll = unrollFor(rec, width);
-    // A row's numbers are loaded once for a long span where few invocations run side by side.
-    const span = rec.gpu.adapterClass === "software" ? 64 : unroll;
+    const { span, unroll, grid } = spreadRows(rec, N, width);
     rec.dispatch("logprob_backward", {
       constants: { VEC: lanes, UNROLL: unroll },
       bind: { targets: targetIds, state: saved.state, coef, logits },
       params: { ...rowParams(h), width, offset, span },
-      grid: gridFor(rec, N * Math.ceil(width / span)),
+      grid,
       flops: 4 * N * columns,
     });
     dh = linearBackwardInput(rec, logits, window, {

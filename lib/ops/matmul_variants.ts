@@ -8,7 +8,8 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { ExtentIndex, Tensor } from "../gpu/tensor.ts";
 import { recordSimple } from "./matmul_simple.ts";
-import { recordTile, type Tile, tileSupports } from "./matmul_tile.ts";
+import { blockVariant, rowsVariant } from "./matmul_block.ts";
+import { tileVariant } from "./matmul_tile.ts";
 
 /** `nt`: left[row, k] · right[column, k]; `nn`: left[row, k] · right[k, column]; `tn`: left[k, row] · right[k, column]. */
 export type MatmulLayout = "nt" | "nn" | "tn";
@@ -38,22 +39,16 @@ export interface MatmulVariant {
   record(rec: Recorder, problem: MatmulProblem): void;
 }
 
-function tile(spec: Tile): MatmulVariant {
-  return {
-    name: spec.name,
-    supports: (rec, problem) => tileSupports(rec, problem, spec),
-    record: (rec, problem) => recordTile(rec, problem, spec),
-  };
-}
-
 /** Every variant; number 0 supports everything. */
 export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
-  ...[[4, 8], [4, 16], [8, 8], [8, 12], [8, 24], [8, 32], [8, 16], [16, 8], [12, 12], [12, 16], [16, 16], [16, 24], [24, 16], [24, 24], [32, 16], [16, 32], [32, 24]].flatMap(([tm, tn]) => [
-    tile({ name: `texture_${tm}x${tn}`, tm: tm!, tn: tn!, source: "texture" }),
-    tile({ name: `image_${tm}x${tn}`, tm: tm!, tn: tn!, source: "image" }),
-    tile({ name: `buffer_${tm}x${tn}`, tm: tm!, tn: tn!, source: "buffer" }),
-  ]),
+  ...[[8, 8], [8, 16], [16, 16]].map(([tm, tn]) => tileVariant("image", tm!, tn!)),
+  ...[[1, 4], [1, 8], [1, 16], [2, 8], [2, 16], [4, 8], [4, 16], [8, 8], [8, 16], [16, 8], [16, 4]].map((
+    [tm, tn],
+  ) => tileVariant("buffer", tm!, tn!)),
+  ...[1, 2, 4, 8, 16].map(rowsVariant),
+  blockVariant(64),
+  blockVariant(128),
 ];
 
 const byName = new Map(matmulVariants.map((variant) => [variant.name, variant]));
@@ -86,8 +81,20 @@ export function preferVariant(gpu: Gpu, key: string, variant: string | undefined
   else map.set(key, matmulVariant(variant).name);
 }
 
+const observers = new WeakMap<Gpu, (rec: Recorder, problem: MatmulProblem) => void>();
+
+/** Has `see` told of every product that looks for its variant on this Gpu; undefined ends it. */
+export function observeProducts(
+  gpu: Gpu,
+  see: ((rec: Recorder, problem: MatmulProblem) => void) | undefined,
+): void {
+  if (see) observers.set(gpu, see);
+  else observers.delete(gpu);
+}
+
 /** The variant that a product gets: the preferred one of its class, else the first default that supports it. */
 export function chooseVariant(rec: Recorder, problem: MatmulProblem): MatmulVariant {
+  observers.get(rec.gpu)?.(rec, problem);
   const preferred = preferences.get(rec.gpu)?.get(problemClass(rec, problem));
   const names = [...preferred ? [preferred] : [], ...defaultVariants(rec, problem)];
   for (const name of names) {
@@ -98,9 +105,21 @@ export function chooseVariant(rec: Recorder, problem: MatmulProblem): MatmulVari
 }
 
 /** Candidates without tuning, best first. */
-function defaultVariants(rec: Recorder, { rows, columns }: MatmulProblem): string[] {
-  if (rec.gpu.adapterClass === "gpu") return [];
-  const tiles = rows * columns / 256;
-  if (tiles < 64) return ["image_8x8"];
-  return ["image_8x16"];
+function defaultVariants(rec: Recorder, problem: MatmulProblem): string[] {
+  return rec.gpu.adapterClass === "gpu" ? gpuDefaults(problem) : softwareDefaults(problem);
+}
+
+function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
+  if (layout === "nt" && rows <= 16) return [`rows_${powerOfTwo(rows)}`];
+  // Large blocks reuse more, small ones keep more of the GPU busy.
+  return rows * columns >= 128 * 128 * 128 ? ["block_128"] : ["block_64"];
+}
+
+function softwareDefaults({ rows, columns }: MatmulProblem): string[] {
+  return rows * columns < 128 * 128 ? ["image_8x8"] : ["image_8x16"];
+}
+
+/** The least power of two that is not less. */
+function powerOfTwo(n: number): number {
+  return 2 ** Math.ceil(Math.log2(n));
 }

@@ -1,7 +1,15 @@
 /** RMSNorm as in Llama (Zhang and Sennrich 2019): y = x / sqrt(mean(x²) + eps) · w, row by row. */
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { expectShape, gridFor, lanesFor, rowDispatch, rowParams, type RowVariant } from "./rows.ts";
+import {
+  expectShape,
+  gridFor,
+  lanesFor,
+  rowDispatch,
+  rowParams,
+  type RowVariant,
+  spreadRows,
+} from "./rows.ts";
 
 /** Rows that one invocation sums for the weight's gradient. */
 const CHUNK = 32;
@@ -59,17 +67,18 @@ export function rmsnormBackward(
     flops: 10 * T * D,
   });
   const chunks = Math.ceil(T / CHUNK);
+  const { unroll } = spreadRows(rec, T, width);
   const partial = rec.tensor(`${name}.dw.partial`, [chunks, D]);
   const params = { ...rowParams(x), width, chunk: CHUNK };
   rec.dispatch("norm_dw", {
-    constants: { VEC: lanes, STAGE: 1 },
+    constants: { VEC: lanes, UNROLL: unroll, STAGE: 1 },
     bind: { x, rstd, dy, partial },
     params,
-    grid: gridFor(rec, chunks * width),
+    grid: gridFor(rec, chunks * width / unroll),
     flops: 3 * T * D,
   });
   rec.dispatch("norm_dw", {
-    constants: { VEC: lanes, STAGE: 2 },
+    constants: { VEC: lanes, UNROLL: 1, STAGE: 2 },
     bind: { partial, dw },
     params,
     grid: gridFor(rec, width),

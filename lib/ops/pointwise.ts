@@ -1,7 +1,7 @@
 /** Rotary embedding, SwiGLU and addition. */
 import type { Recorder } from "../gpu/recorder.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import { expectSameSize, expectShape, gridFor, lanesFor, rowParams, unrollFor } from "./rows.ts";
+import { expectSameSize, expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** What {@link rope} needs besides the tensor that it turns. */
 export interface RopeOptions {
@@ -50,12 +50,13 @@ export function swiglu(rec: Recorder, gu: Tensor, { name }: { name: string }): T
   const F = twoF / 2;
   expectShape("swiglu", gu, [T, 2 * Math.floor(F)]);
   const y = rec.tensor(name, [T, F], { extent: gu.extent });
-  const lanes = lanesFor(F), unroll = unrollFor(rec, F / lanes);
+  const lanes = lanesFor(F), width = F / lanes;
+  const { span, unroll, grid } = spreadRows(rec, T, width);
   rec.dispatch("swiglu", {
     constants: { VEC: lanes, UNROLL: unroll, BACKWARD: false },
     bind: { gu, y },
-    params: { ...rowParams(gu), width: F / lanes },
-    grid: gridFor(rec, T * F / lanes / unroll),
+    params: { ...rowParams(gu), width, span },
+    grid,
     flops: 5 * T * F,
   });
   return y;
@@ -71,12 +72,13 @@ export function swigluBackward(
   const F = twoF / 2;
   expectShape("swigluBackward", dy, [T, F]);
   const dgu = rec.tensor(name, [T, twoF], { extent: gu.extent });
-  const lanes = lanesFor(F), unroll = unrollFor(rec, F / lanes);
+  const lanes = lanesFor(F), width = F / lanes;
+  const { span, unroll, grid } = spreadRows(rec, T, width);
   rec.dispatch("swiglu", {
     constants: { VEC: lanes, UNROLL: unroll, BACKWARD: true },
     bind: { gu, dy, dgu },
-    params: { ...rowParams(gu), width: F / lanes },
-    grid: gridFor(rec, T * F / lanes / unroll),
+    params: { ...rowParams(gu), width, span },
+    grid,
     flops: 12 * T * F,
   });
   return dgu;
@@ -88,12 +90,13 @@ export function add(rec: Recorder, a: Tensor, b: Tensor, { name }: { name: strin
   const rows = a.shape[0] ?? 0;
   const columns = rows === 0 ? 0 : elementCount(a.shape) / rows;
   const y = rec.tensor(name, a.shape, { extent: a.extent });
-  const lanes = lanesFor(columns);
+  const lanes = lanesFor(columns), width = columns / lanes;
+  const { span, unroll, grid } = spreadRows(rec, rows, width);
   rec.dispatch("add", {
-    constants: { VEC: lanes },
+    constants: { VEC: lanes, UNROLL: unroll },
     bind: { a, b, y },
-    params: { ...rowParams(a), width: columns / lanes },
-    grid: gridFor(rec, rows * columns / lanes),
+    params: { ...rowParams(a), width, span },
+    grid,
     flops: rows * columns,
   });
   return y;

@@ -21,12 +21,23 @@ export function gridFor(rec: Recorder, count: number): [number, number] {
   return grid1d(rec.gpu, Math.ceil(count / 64));
 }
 
+/** How lanes of rows are spread over invocations: the parameter `span`, the constant UNROLL, and the grid. */
+export interface Spread {
+  readonly span: number;
+  readonly unroll: 1 | 4;
+  readonly grid: [number, number];
+}
+
 /**
- * How many neighbouring lanes of a row an invocation takes: on software adapters several, which saves divisions; on
- * GPUs one, so that neighbours load neighbouring lanes.
+ * For kernels without reductions, rows of `width` lanes: on software adapters an invocation takes a span of up to 256
+ * neighbouring lanes of one row, since its start and the division for its row are dear (two to three times the
+ * kernel's speed); on GPUs one, so that neighbours load neighbouring lanes.
  */
-export function unrollFor(rec: Recorder, width: number): 1 | 4 {
-  return rec.gpu.adapterClass === "software" && width % 4 === 0 ? 4 : 1;
+export function spreadRows(rec: Recorder, rows: number, width: number): Spread {
+  const software = rec.gpu.adapterClass === "software";
+  const span = software ? Math.max(1, Math.min(256, width)) : 1;
+  const unroll = software && width % 4 === 0 ? 4 : 1;
+  return { span, unroll, grid: gridFor(rec, rows * Math.ceil(width / span)) };
 }
 
 /** How reductions along a row are spread: an invocation per row (software adapters) or a workgroup per row (GPUs). */

@@ -44,6 +44,18 @@ export async function generate(
 ): Promise<{ rows: GenerationRow[] }> {
   const options = parseGenerateOptions(given);
   const model = await openModel(options.model, hooks);
+  try {
+    return { rows: await generateRows(model, options, hooks) };
+  } finally {
+    model.directory.close();
+  }
+}
+
+async function generateRows(
+  model: OpenModel,
+  options: GenerateOptions,
+  hooks: RunHooks,
+): Promise<GenerationRow[]> {
   const tokenizer = await openTokenizer(model);
   const prompts = await readPrompts(tokenizer, options);
   const positions = positionsFor(model, prompts, { options, hooks });
@@ -57,7 +69,7 @@ export async function generate(
     return { index, prompt: content, completion, tokens, finish_reason: finishReason };
   });
   if (options.output !== undefined) await writeRows(options.output, rows);
-  return { rows };
+  return rows;
 }
 
 async function continuePrompts(

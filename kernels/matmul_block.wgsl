@@ -1,0 +1,179 @@
+// Matrix product for GPUs: a workgroup of 256 threads makes a block of BM x BN results from slices of BK steps that
+// pass through workgroup memory; a thread makes (BM / 16) x (BN / 16) of them. LAYOUT and H as in matmul_tile. What lies
+// beyond an edge is read as zero. Slices are kept with the result's rows and columns running fastest, whichever way the
+// matrix is stored, and the next slice is on its way from memory while this one is multiplied.
+#include common
+struct Params {
+  rows: u32, columns: u32, depth: u32, split: u32,
+  row_extent: u32, depth_extent: u32, left_stride: u32, right_stride: u32,
+}
+@group(0) @binding(1) var<uniform> params: Params;
+#if H == 2
+@group(0) @binding(2) var<storage, read> left: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> right: array<vec4<u32>>;
+alias Texel = vec4<u32>;
+#else
+@group(0) @binding(2) var<storage, read> left: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> right: array<vec4<f32>>;
+alias Texel = vec4<f32>;
+#end
+#include matmul_epilogue
+
+var<workgroup> left_slice: array<vec4<f32>, ${BK * BM / 4}>;
+var<workgroup> right_slice: array<vec4<f32>, ${BK * BN / 4}>;
+
+#if H == 2
+// The four elements from 4 * half on, in order.
+fn unpack(texel: Texel, half: u32) -> vec4<f32> {
+  let words = select(texel.xy, texel.zw, half == 1u);
+  return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
+}
+#else
+fn unpack(texel: Texel, half: u32) -> vec4<f32> {
+  return texel;
+}
+#end
+
+// The texel at `major`, `minor` (in elements); zero from the limits on.
+fn load_left(major: u32, minor: u32, limit: vec2<u32>) -> Texel {
+  if (major >= limit.x || minor >= limit.y) {
+    return Texel();
+  }
+  return left[major * params.left_stride + minor / ${4 * H}u];
+}
+fn load_right(major: u32, minor: u32, limit: vec2<u32>) -> Texel {
+  if (major >= limit.x || minor >= limit.y) {
+    return Texel();
+  }
+  return right[major * params.right_stride + minor / ${4 * H}u];
+}
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let block = group.x + group.y * groups.x;
+  let blocks_across = (params.columns + ${BN - 1}u) / ${BN}u;
+  let row = block / blocks_across * ${BM}u;
+  let column = block % blocks_across * ${BN}u;
+  let rows = rows_in_use(params.rows, params.row_extent);
+  let depth = rows_in_use(params.depth, params.depth_extent);
+  let first = group.z * params.split;
+  if (row >= rows || (group.z > 0u && first >= depth)) {
+    return;
+  }
+  let last = min(depth, first + params.split);
+  let thread_row = thread / 16u * 4u;
+  let thread_column = thread % 16u * 4u;
+#for i in 0..TM
+#for j in 0..TN / 4
+  var c${i}_${j} = vec4(0.0);
+#end
+#end
+#for n in 0..LOADS_LEFT
+  var l${n} = Texel();
+#end
+#for n in 0..LOADS_RIGHT
+  var r${n} = Texel();
+#end
+  // One round more than there are slices: round 0 only loads, the last only multiplies.
+  for (var k = first; k < last + ${BK}u; k += ${BK}u) {
+    if (k > first) {
+      workgroupBarrier();
+#for n in 0..LOADS_LEFT
+      {
+        let at = thread + ${n * 256}u;
+#for h in 0..H
+        {
+          let four = unpack(l${n}, ${h}u);
+#if LAYOUT == 2
+          let minor = at % ${BM / (4 * H)}u * ${H}u + ${h}u;
+          left_slice[at / ${BM / (4 * H)}u * ${BM / 4}u + minor] = four;
+#else
+          let step = at % ${BK / (4 * H)}u * ${4 * H}u + ${4 * h}u;
+          let major = at / ${BK / (4 * H)}u;
+#for q in 0..4
+          left_slice[(step + ${q}u) * ${BM / 4}u + major / 4u][major % 4u] = four[${q}];
+#end
+#end
+        }
+#end
+      }
+#end
+#for n in 0..LOADS_RIGHT
+      {
+        let at = thread + ${n * 256}u;
+#for h in 0..H
+        {
+          let four = unpack(r${n}, ${h}u);
+#if LAYOUT > 0
+          let minor = at % ${BN / (4 * H)}u * ${H}u + ${h}u;
+          right_slice[at / ${BN / (4 * H)}u * ${BN / 4}u + minor] = four;
+#else
+          let step = at % ${BK / (4 * H)}u * ${4 * H}u + ${4 * h}u;
+          let major = at / ${BK / (4 * H)}u;
+#for q in 0..4
+          right_slice[(step + ${q}u) * ${BN / 4}u + major / 4u][major % 4u] = four[${q}];
+#end
+#end
+        }
+#end
+      }
+#end
+      workgroupBarrier();
+    }
+#for n in 0..LOADS_LEFT
+    {
+      let at = thread + ${n * 256}u;
+#if LAYOUT == 2
+      l${n} = load_left(k + at / ${BM / (4 * H)}u, row + at % ${BM / (4 * H)}u * ${4 * H}u, vec2(last, rows));
+#else
+      l${n} = load_left(row + at / ${BK / (4 * H)}u, k + at % ${BK / (4 * H)}u * ${4 * H}u, vec2(rows, last));
+#end
+    }
+#end
+#for n in 0..LOADS_RIGHT
+    {
+      let at = thread + ${n * 256}u;
+#if LAYOUT == 0
+      r${n} = load_right(column + at / ${BK / (4 * H)}u, k + at % ${BK / (4 * H)}u * ${4 * H}u, vec2(params.columns, last));
+#else
+      r${n} = load_right(k + at / ${BN / (4 * H)}u, column + at % ${BN / (4 * H)}u * ${4 * H}u, vec2(last, params.columns));
+#end
+    }
+#end
+    if (k > first) {
+      for (var step = 0u; step < ${BK}u; step++) {
+#for u in 0..TM / 4
+        let a${u} = left_slice[step * ${BM / 4}u + ${u * 16}u + thread_row / 4u];
+#end
+#for j in 0..TN / 4
+        let b${j} = right_slice[step * ${BN / 4}u + ${j * 16}u + thread_column / 4u];
+#end
+#for i in 0..TM
+#for j in 0..TN / 4
+        c${i}_${j} = fma(vec4(a${i / 4}[${i % 4}]), b${j}, c${i}_${j});
+#end
+#end
+      }
+    }
+  }
+  let across = params.columns / 4u;
+#for i in 0..TM
+  {
+    let at = row + ${i / 4 * 64 + i % 4}u + thread_row;
+    if (at < rows) {
+#for j in 0..TN / 4
+      {
+        let quad = (column + thread_column) / 4u + ${j * 16}u;
+        if (quad < across) {
+          finish(c${i}_${j}, (group.z * params.rows + at) * across + quad, quad);
+        }
+      }
+#end
+    }
+  }
+#end
+}

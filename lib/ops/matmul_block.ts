@@ -1,0 +1,114 @@
+/** The families of the matrix product for GPUs: blocks through workgroup memory, and few rows for decoding. */
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { grid1d, NO_EXTENT } from "./grid.ts";
+import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
+import { LAYOUT, productParams } from "./matmul_tile.ts";
+import type { MatmulProblem, MatmulVariant } from "./matmul_variants.ts";
+import { bf16Buffer } from "./pack.ts";
+
+/** A GPU wants about this many workgroups; long reductions are split to reach it. */
+const WORKGROUPS = 256;
+/** No part of a split reduction is shorter. */
+const LEAST_SPLIT = 256;
+
+/** The variant `block_64` or `block_128`: a workgroup makes `size` x `size` results. */
+export function blockVariant(size: 64 | 128): MatmulVariant {
+  return {
+    name: `block_${size}`,
+    supports: supportsTexels,
+    record: (rec, problem) => recordBlock(rec, problem, size),
+  };
+}
+
+/** Whether both matrices consist of whole texels (packed ones always do) and results can be stored by fours. */
+function supportsTexels(rec: Recorder, { layout, rows, columns, depth }: MatmulProblem): boolean {
+  if (columns % 4 !== 0) return false;
+  return rec.compute === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
+}
+
+function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void {
+  const { layout, rows, columns, depth } = problem;
+  const bf16 = rec.compute === "bf16";
+  const left = bf16 ? bf16Buffer(rec, problem.left) : problem.left;
+  const right = bf16 ? bf16Buffer(rec, problem.right) : problem.right;
+  const h = bf16 ? 2 : 1;
+  const steps = size === 64 ? 16 * h : 16;
+  const blocks = Math.ceil(rows / size) * Math.ceil(columns / size);
+  const split = layout === "tn" ? splitLength(depth, blocks, steps) : depth;
+  const splits = Math.max(1, Math.ceil(depth / split));
+  const target = splits === 1 ? problem : {
+    ...problem,
+    accumulate: false,
+    result: rec.tensor(`${problem.result.name}.partial`, [splits * rows, columns]),
+  };
+  const loads = size * steps / (4 * h) / 256;
+  rec.dispatch("matmul_block", {
+    constants: {
+      LAYOUT: LAYOUT[layout],
+      H: h,
+      BM: size,
+      BN: size,
+      BK: steps,
+      TM: size / 16,
+      TN: size / 16,
+      LOADS_LEFT: loads,
+      LOADS_RIGHT: loads,
+      VEC: 4,
+      ...epilogueFlags(target),
+    },
+    bind: { left, right, ...epilogueBindings(target) },
+    params: { ...productParams(problem, left, right), split },
+    grid: [...grid1d(rec.gpu, blocks), splits],
+    flops: 2 * rows * columns * depth,
+  });
+  if (splits > 1) sumSplits(rec, problem, { partial: target.result, splits, split });
+}
+
+/** How many steps of the sum one workgroup takes: all, or fewer where the result has too few blocks. */
+function splitLength(depth: number, blocks: number, steps: number): number {
+  const wanted = Math.min(Math.floor(WORKGROUPS / blocks), Math.floor(depth / LEAST_SPLIT));
+  return Math.max(1, Math.ceil(depth / Math.max(1, wanted) / steps)) * steps;
+}
+
+function sumSplits(
+  rec: Recorder,
+  { result, rows, columns, depth, extent, accumulate }: MatmulProblem,
+  { partial, splits, split }: { partial: Tensor; splits: number; split: number },
+): void {
+  const size = rows * columns;
+  rec.dispatch("matmul_sum", {
+    constants: { ACCUMULATE: accumulate },
+    bind: { partial, result },
+    params: { size, splits, split_rows: split, rows: depth, extent: extent ?? NO_EXTENT },
+    grid: grid1d(rec.gpu, Math.ceil(size / 64)),
+  });
+}
+
+/** Columns of the result per workgroup in the few-row kernel. */
+const COLUMNS = 4;
+
+/** The variant `rows_1` to `rows_16`: X·Wᵀ of at most that many rows. */
+export function rowsVariant(most: number): MatmulVariant {
+  return {
+    name: `rows_${most}`,
+    supports: (rec, { layout, rows, depth }) =>
+      layout === "nt" && rows <= most && (rec.compute === "bf16" || depth % 4 === 0),
+    record: (rec, problem) => recordRows(rec, problem, most),
+  };
+}
+
+function recordRows(rec: Recorder, problem: MatmulProblem, most: number): void {
+  const { rows, columns, depth } = problem;
+  const bf16 = rec.compute === "bf16";
+  const left = bf16 ? bf16Buffer(rec, problem.left) : problem.left;
+  const right = bf16 ? bf16Buffer(rec, problem.right) : problem.right;
+  const { row_extent, left_stride, right_stride } = productParams(problem, left, right);
+  rec.dispatch("matmul_rows", {
+    constants: { H: bf16 ? 2 : 1, M: most, COLUMNS, VEC: 1, ...epilogueFlags(problem) },
+    bind: { left, right, ...epilogueBindings(problem) },
+    params: { rows, columns, depth, row_extent, left_stride, right_stride },
+    grid: grid1d(rec.gpu, Math.ceil(columns / COLUMNS)),
+    flops: 2 * rows * columns * depth,
+  });
+}

@@ -1,0 +1,104 @@
+/**
+ * The ops that the tuner knows: how each one's problems are told apart, made anew from random numbers, and recorded.
+ */
+import type { Family, Problem, ProblemTensor } from "../gpu/tune.ts";
+import { nullGpu } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { makeTensor, type Tensor } from "../gpu/tensor.ts";
+import {
+  chooseVariant,
+  type MatmulProblem,
+  matmulVariant,
+  matmulVariants,
+  observeProducts,
+  preferVariant,
+  problemClass,
+} from "../ops/matmul_variants.ts";
+
+/** A Gpu without a device that plans what `gpu` would run, by default choices. */
+export function planningTwin(gpu: Gpu): Gpu {
+  return { ...nullGpu(gpu.adapterClass, gpu.limits), features: gpu.features };
+}
+
+/** Larger products are timed on a part of their result: variants keep their order, and a candidate costs little. */
+const MOST_FLOPS = { software: 5e8, gpu: 1e11 };
+
+type Sizes = Pick<MatmulProblem, "layout" | "rows" | "columns" | "depth">;
+
+/** Sizes of the part that is timed: all of the depth, of which sums are made, and halves of the rest. */
+function partOf({ layout, rows, columns, depth }: Sizes, most: number): Sizes {
+  while (2 * rows * columns * depth > most && Math.max(rows, columns) > 256) {
+    const half = (size: number) => Math.ceil(size / 16) * 8;
+    if (rows >= columns) rows = half(rows);
+    else columns = half(columns);
+  }
+  return { layout, rows, columns, depth };
+}
+
+function shapesOf({ layout, rows, columns, depth }: Sizes) {
+  return {
+    left: layout === "tn" ? [depth, rows] : [rows, depth],
+    right: layout === "nt" ? [columns, depth] : [depth, columns],
+    result: [rows, columns],
+  };
+}
+
+/** The matrix product in its three layouts. */
+export const matmulFamily: Family = {
+  name: "matmul",
+  prefer: (gpu, key, variant) => preferVariant(gpu, key.slice("matmul ".length), variant),
+  observe: (gpu, see) => {
+    if (!see) return observeProducts(gpu, undefined);
+    observeProducts(gpu, (rec, product) => {
+      const { rows, columns, depth } = product;
+      see({
+        key: `matmul ${problemClass(rec, product)}`,
+        flops: 2 * rows * columns * depth,
+        example: () => matmulProblem(rec, product),
+      });
+    });
+  },
+};
+
+function matmulProblem(rec: Recorder, product: MatmulProblem): Problem {
+  const sizes = partOf(product, MOST_FLOPS[rec.gpu.adapterClass]);
+  const { layout, rows, columns, depth } = sizes;
+  const shapes = shapesOf(sizes);
+  const compute = rec.compute;
+  const { accumulate } = product;
+  const tensors: Record<string, ProblemTensor> = {
+    left: { shape: shapes.left },
+    right: { shape: shapes.right },
+    result: { shape: shapes.result, output: true },
+    ...(product.bias ? { bias: { shape: [columns] } } : {}),
+    ...(product.residual ? { residual: { shape: shapes.result } } : {}),
+  };
+  const assemble = (t: Readonly<Record<string, Tensor>>): MatmulProblem => ({
+    ...{ layout, left: t.left!, right: t.right!, result: t.result!, rows, columns, depth, accumulate },
+    extent: undefined,
+    ...(t.bias ? { bias: t.bias } : {}),
+    ...(t.residual ? { residual: t.residual } : {}),
+  });
+  const twin = new Recorder(planningTwin(rec.gpu));
+  twin.compute = compute;
+  const planned = assemble(
+    Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, makeTensor(name, shape)])),
+  );
+  return {
+    key: `matmul ${problemClass(rec, product)}`,
+    flops: 2 * rows * columns * depth,
+    tensors,
+    variants: matmulVariants.filter((variant) => variant.supports(twin, planned)).map(({ name }) => name),
+    fallback: chooseVariant(twin, planned).name,
+    // Sums of the same numbers in another order differ by about 6e-8 · √depth; under bf16 both round their inputs alike.
+    tolerance: 2e-5,
+    record: (recorder, variant, t) => {
+      recorder.compute = compute;
+      matmulVariant(variant).record(recorder, assemble(t));
+    },
+  };
+}
+
+/** Every family by the first word of its keys. */
+export const families: Readonly<Record<string, Family>> = { matmul: matmulFamily };
