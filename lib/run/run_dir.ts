@@ -3,21 +3,20 @@
  */
 import { InputError } from "../errors.ts";
 
-/** Makes sure that no other run is overwritten, and creates the directory if asked to. */
-export async function prepareRunDir(
-  runDir: string,
-  options: { resume: boolean; create: boolean },
-): Promise<void> {
-  if (!options.resume) {
-    for (const name of ["config.json", "metrics.jsonl", "model"]) {
-      if (!await exists(`${runDir}/${name}`)) continue;
-      throw new InputError(
-        `Starting a run in ${runDir}: it already holds another run (${name} is there). ` +
-          "Choose another output_dir, or continue that run with resume.",
-      );
-    }
+/** Makes sure that no other run would be overwritten. */
+export async function checkRunDir(runDir: string, options: { resume: boolean }): Promise<void> {
+  if (options.resume) return;
+  for (const name of ["config.json", "metrics.jsonl", "model"]) {
+    if (!await exists(`${runDir}/${name}`)) continue;
+    throw new InputError(
+      `Starting a run in ${runDir}: it already holds another run (${name} is there). ` +
+        "Choose another output_dir, or continue that run with resume.",
+    );
   }
-  if (!options.create) return;
+}
+
+/** Creates a run's directory where it is not there yet. */
+export async function createRunDir(runDir: string): Promise<void> {
   try {
     await Deno.mkdir(runDir, { recursive: true });
   } catch (error) {

@@ -12,7 +12,7 @@ import { findCheckpoint, readState, type TrainState } from "./checkpoint.ts";
 import { checkPositions, type OpenModel, openModel, openTokenizer, type RunHooks } from "./load.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Packing } from "./reference.ts";
-import { freshRunDir, prepareRunDir } from "./run_dir.ts";
+import { checkRunDir, freshRunDir } from "./run_dir.ts";
 
 /** A run that is ready to be computed. */
 export interface TrainJob {
@@ -41,7 +41,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const loss = getLoss(options.loss_type);
   const runDir = (options.output_dir ?? await freshRunDir()).replace(/[/\\]+$/, "");
   const checkpoint = options.resume ? await openCheckpoint(options.resume, runDir) : undefined;
-  await prepareRunDir(runDir, { resume: checkpoint !== undefined, create: false });
+  await checkRunDir(runDir, { resume: checkpoint !== undefined });
   const policy = await openModel(model, hooks);
   const reference = await openReference(options, policy, { loss, hooks });
   const tokenizer = await openTokenizer(policy);
@@ -58,7 +58,6 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   });
   checkResume(checkpoint, { train, steps });
   const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
-  await prepareRunDir(runDir, { resume: checkpoint !== undefined, create: true });
   return {
     options: { ...options, model, data },
     runDir,

@@ -1,30 +1,23 @@
 /**
  * Training, from options to a run directory: reference pass, loop, evaluation, checkpoints, final model.
  */
-import { stepRows } from "../data/plan.ts";
+import { type StepRows, stepRows } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
-import type { Tensor } from "../gpu/tensor.ts";
 import { createRopeTable } from "../model/model.ts";
 import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
 import { builtInRun } from "./built_in.ts";
 import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
-import { Scorer, TrainEngine } from "./engine.ts";
+import { type MicroBatch, Scorer, TrainEngine } from "./engine.ts";
 import { loadWeights, openAdapter, type RunHooks } from "./load.ts";
 import { exampleMetrics } from "./metrics.ts";
 import { parseTrainOptions, type TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
-import {
-  hashFiles,
-  readReference,
-  referenceKey,
-  scoreExamples,
-  type Sums,
-  writeReference,
-} from "./reference.ts";
+import { scoreExamples } from "./reference.ts";
+import { programSetup, withReference } from "./reference_pass.ts";
 import { writeReport } from "./report.ts";
-import { MetricsFile, writeJson } from "./run_dir.ts";
+import { createRunDir, MetricsFile, writeJson } from "./run_dir.ts";
 import {
   type Answers,
   compareAnswers,
@@ -59,6 +52,7 @@ export async function train(given: Partial<TrainOptions> = {}, hooks: RunHooks =
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
+    await createRunDir(job.runDir);
     const run = await TrainRun.open(gpu, job, hooks);
     return await run.execute(builtIn?.samples ?? DEFAULT_SAMPLES);
   } finally {
@@ -104,6 +98,7 @@ class TrainRun {
       maxGradNorm: options.max_grad_norm,
     });
     const scorer = await Scorer.create(gpu, setup);
+    hooks.onEvent?.({ type: "notice", text: memoryNotice(job, engine) });
     await writeJson(`${runDir}/config.json`, {
       ...options,
       output_dir: runDir,
@@ -141,14 +136,12 @@ class TrainRun {
     const { job, engine, hooks } = this;
     const { options, totalSteps } = job;
     let last = performance.now();
+    let next = this.#work(first);
     for (let step = first; step < totalSteps; step++) {
-      const rows = this.#stepRows(step);
+      const { rows, work } = next;
       const rate = learningRate(step, totalSteps, options);
-      engine.submit(microBatches(this.rows.train, rows.indices, job.packing), {
-        learningRate: rate,
-        step: step + 1,
-        scale: this.#scale(rows.indices),
-      });
+      engine.submit(work, { learningRate: rate, step: step + 1, scale: this.#scale(rows.indices) });
+      if (step + 1 < totalSteps) next = this.#work(step + 1); // while the GPU computes
       const result = await engine.finish();
       const { scored, gpuLoss } = readStep(this.rows.train, {
         rows: rows.indices,
@@ -193,9 +186,12 @@ class TrainRun {
     return totalSteps;
   }
 
-  #stepRows(step: number) {
-    const { batch_size: batchSize, shuffle, seed } = this.job.options;
-    return stepRows(step, { rows: this.job.train.examples.length, batchSize, shuffle, seed });
+  /** The rows of a step and their collated micro-batches. */
+  #work(step: number): { rows: StepRows; work: MicroBatch[] } {
+    const { options, train, packing } = this.job;
+    const { batch_size: batchSize, shuffle, seed } = options;
+    const rows = stepRows(step, { rows: train.examples.length, batchSize, shuffle, seed });
+    return { rows, work: [...microBatches(this.rows.train, rows.indices, packing)] };
   }
 
   /** The step's loss is the mean over pairs, for `sft` over scored tokens. */
@@ -270,61 +266,13 @@ class TrainRun {
   }
 }
 
-/** Every set of rows with the reference's sums: kept from before, or computed with the reference's weights now. */
-async function withReference(
-  gpu: Gpu,
-  job: TrainJob,
-  { ropeTable, hooks }: { ropeTable: Tensor; hooks: RunHooks },
-): Promise<{ train: RowSet; held: RowSet | undefined }> {
-  const sets = [job.train, ...(job.held ? [job.held] : [])];
-  if (!job.loss.needsReference) {
-    const [train, held] = sets.map(({ examples }) => ({ examples, references: null }));
-    return { train: train!, held };
-  }
-  const source = job.reference ?? job.policy;
-  const weights = await hashFiles(
-    ["config.json", ...source.directory.files].map((name) => `${source.path}/${name}`),
-  );
-  const paths = [`${job.runDir}/reference.json`, `${job.runDir}/reference.eval.json`];
-  const keys = await Promise.all(sets.map((set) =>
-    referenceKey({
-      weights,
-      tokenizer: job.tokenizer.hash,
-      rows: set.hash,
-      compute_dtype: job.options.compute_dtype,
-    })
-  ));
-  const kept = await Promise.all(sets.map((_, i) => readReference(paths[i]!, keys[i]!)));
-  if (kept.some((sums) => sums === null)) {
-    const params = await loadWeights(gpu, source, { ...hooks, trainable: false });
-    const scorer = await Scorer.create(gpu, programSetup(job, { params, ropeTable, hooks }));
-    for (const [i, { examples }] of sets.entries()) {
-      if (kept[i]) continue;
-      const sums = await scoreExamples(scorer, examples, job.packing, (done, total) => {
-        hooks.onEvent?.({ type: "phase", name: "reference", done, total, unit: "rows" });
-      });
-      await writeReference(paths[i]!, { key: keys[i]!, examples, sums });
-      kept[i] = sums;
-    }
-    scorer.destroy();
-    destroyParams(params);
-  }
-  const [train, held] = sets.map(({ examples }, i) => ({ examples, references: kept[i] as Sums[] }));
-  return { train: train!, held };
-}
-
-function programSetup(
-  job: TrainJob,
-  { params, ropeTable, hooks }: { params: ParamStore; ropeTable: Tensor; hooks: RunHooks },
-) {
-  return {
-    params,
-    ropeTable,
-    capacity: job.packing.shape,
-    compute: job.options.compute_dtype,
-    onCompile: (done: number, total: number) =>
-      hooks.onEvent?.({ type: "phase", name: "compile", done, total, unit: "kernels" }),
-  };
+/** Where the memory goes, for people. */
+function memoryNotice(job: TrainJob, engine: TrainEngine): string {
+  const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  const { shards } = engine.setup.params;
+  const weights = shards.reduce((sum, { param }) => sum + 4 * param.sizeBytes, 0);
+  return `memory: ${mega(weights)} for weights, gradients and moments, ` +
+    `${mega(engine.plans.micro.sizeBytes)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`;
 }
 
 function checkFinite(
