@@ -23,4 +23,5 @@ export { type CompletionScore, score, type ScoreRow } from "./lib/run/score.ts";
 export { generate } from "./lib/run/generate.ts";
 export { exportModel } from "./lib/run/export.ts";
 export { inspect } from "./lib/run/inspect.ts";
+export { tune, type TuneRow, tuneTable } from "./lib/run/tune_task.ts";
 export { writeReport } from "./lib/run/report.ts";

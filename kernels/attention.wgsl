@@ -13,6 +13,7 @@ struct Params {
   scale: f32,
   workgroups: u32,
   stride: u32,    // see spread()
+  chunks: u32,    // CHUNKS, as a number that the compiler does not know
 }
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
@@ -69,12 +70,20 @@ fn main(
   let v_column = k_column + params.kv_heads * ${CHUNKS}u;
 #for r in 0..ROWS
 #for c in 0..CHUNKS
-  let q${r}_${c} = load(min(row${r}, last), q_column + ${c}u) * to_log2;
+  var q${r}_${c} = Chunk(0.0);
   var o${r}_${c} = Chunk(0.0);
 #end
   var most${r} = -1e30;
   var sum${r} = 0.0;
 #end
+  for (var c = 0u; c < params.chunks; c++) { // see attention_common: loads in a loop compile faster
+#for r in 0..ROWS
+#for c in 0..CHUNKS - 1
+    q${r}_${c} = q${r}_${c + 1};
+#end
+    q${r}_${CHUNKS - 1} = load(min(row${r}, last), q_column + c) * to_log2;
+#end
+  }
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
@@ -124,14 +133,21 @@ fn main(
   }
 
 #for r in 0..ROWS
+  let at${r} = row${r} * params.heads + head;
+  let sees${r} = range${r}.y > range${r}.x || range${r}.w > range${r}.z;
+  let share${r} = select(0.0, 1.0 / sum${r}, sees${r});
   if (row${r} < rows) {
-    let sees${r} = range${r}.y > range${r}.x || range${r}.w > range${r}.z;
-    let at${r} = row${r} * params.heads + head;
     lse[at${r}] = select(0.0, (most${r} + log2(sum${r})) * LN2, sees${r});
-    let share${r} = select(0.0, 1.0 / sum${r}, sees${r});
-#for c in 0..CHUNKS
-    o[at${r} * ${CHUNKS}u + ${c}u] = o${r}_${c} * share${r};
-#end
   }
 #end
+  for (var c = 0u; c < params.chunks; c++) {
+#for r in 0..ROWS
+    if (row${r} < rows) {
+      o[at${r} * ${CHUNKS}u + c] = o${r}_0 * share${r};
+    }
+#for c in 0..CHUNKS - 1
+    o${r}_${c} = o${r}_${c + 1};
+#end
+#end
+  }
 }

@@ -1,7 +1,8 @@
 // Shared by the attention kernels that work with tiles of rows per thread.
 //
 // A head's K numbers are held as CHUNKS = K / VEC vectors of VEC numbers, all named (never indexed: a software adapter
-// keeps named values in registers and gathers indexed ones).
+// keeps named values in registers and gathers indexed ones). Tiles are loaded and stored by a loop over the chunks that
+// hands the values on from name to name: spelled out, these loads and stores would take longer to compile than the rest.
 
 #if VEC == 4
 alias Chunk = vec4<f32>;

@@ -14,8 +14,9 @@ struct Params {
   scale: f32,
   workgroups: u32,
   stride: u32,     // see spread()
-  from_head: u32,  // of the group: a dispatch takes some of them,
-  to_head: u32,    // the first writes (=), the others add (+=)
+  chunks: u32,     // CHUNKS, as a number that the compiler does not know
+  from_head: u32,  // of the group: a dispatch takes some of its heads;
+  to_head: u32,    // the first dispatch writes (ADD 0), the others add (ADD 1)
 }
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> key_ranges: array<vec4<u32>>;
@@ -94,12 +95,22 @@ fn main(
   let v_column = k_column + params.kv_heads * ${CHUNKS}u;
 #for j in 0..KEYS
 #for c in 0..CHUNKS
-  let k${j}_${c} = load(min(key${j}, last), k_column + ${c}u) * to_log2;
-  let v${j}_${c} = load(min(key${j}, last), v_column + ${c}u);
+  var k${j}_${c} = Chunk(0.0);
+  var v${j}_${c} = Chunk(0.0);
   var dk${j}_${c} = Chunk(0.0);
   var dv${j}_${c} = Chunk(0.0);
 #end
 #end
+  for (var c = 0u; c < params.chunks; c++) { // see attention_common: loads in a loop compile faster
+#for j in 0..KEYS
+#for c in 0..CHUNKS - 1
+    k${j}_${c} = k${j}_${c + 1};
+    v${j}_${c} = v${j}_${c + 1};
+#end
+    k${j}_${CHUNKS - 1} = load(min(key${j}, last), k_column + c) * to_log2;
+    v${j}_${CHUNKS - 1} = load(min(key${j}, last), v_column + c);
+#end
+  }
 
   // One loop over heads and blocks: a loop within a loop costs a software adapter one more pass each time.
   var block = 0u;
@@ -156,18 +167,22 @@ fn main(
   }
 
   let width = (params.heads + 2u * params.kv_heads) * ${CHUNKS}u;
+  for (var c = 0u; c < params.chunks; c++) {
 #for j in 0..KEYS
-  if (key${j} < rows) {
-    let at${j} = key${j} * width;
-#for c in 0..CHUNKS
-    if (params.from_head == 0u) {
-      d_qkv[at${j} + k_column + ${c}u] = dk${j}_${c} * params.scale;
-      d_qkv[at${j} + v_column + ${c}u] = dv${j}_${c};
-    } else {
-      d_qkv[at${j} + k_column + ${c}u] += dk${j}_${c} * params.scale;
-      d_qkv[at${j} + v_column + ${c}u] += dv${j}_${c};
+    if (key${j} < rows) {
+      let at = key${j} * width + c;
+#if ADD
+      d_qkv[at + k_column] += dk${j}_0 * params.scale;
+      d_qkv[at + v_column] += dv${j}_0;
+#else
+      d_qkv[at + k_column] = dk${j}_0 * params.scale;
+      d_qkv[at + v_column] = dv${j}_0;
+#end
     }
+#for c in 0..CHUNKS - 1
+    dk${j}_${c} = dk${j}_${c + 1};
+    dv${j}_${c} = dv${j}_${c + 1};
+#end
 #end
   }
-#end
 }

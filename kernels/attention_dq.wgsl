@@ -14,6 +14,7 @@ struct Params {
   scale: f32,
   workgroups: u32,
   stride: u32,    // see spread()
+  chunks: u32,    // CHUNKS, as a number that the compiler does not know
 }
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
@@ -73,15 +74,25 @@ fn main(
   let v_column = k_column + params.kv_heads * ${CHUNKS}u;
 #for r in 0..ROWS
   let at${r} = min(row${r}, last) * params.heads + head;
+  let lse${r} = lse[at${r}] * LOG2E;
   var delta${r} = 0.0;
 #for c in 0..CHUNKS
-  let q${r}_${c} = load(min(row${r}, last), q_column + ${c}u) * to_log2;
-  let g${r}_${c} = d_o[at${r} * ${CHUNKS}u + ${c}u];
-  delta${r} = multiply_add(g${r}_${c}, o[at${r} * ${CHUNKS}u + ${c}u], delta${r});
+  var q${r}_${c} = Chunk(0.0);
+  var g${r}_${c} = Chunk(0.0);
   var dq${r}_${c} = Chunk(0.0);
 #end
-  let lse${r} = lse[at${r}] * LOG2E;
 #end
+  for (var c = 0u; c < params.chunks; c++) { // see attention_common: loads in a loop compile faster
+#for r in 0..ROWS
+#for c in 0..CHUNKS - 1
+    q${r}_${c} = q${r}_${c + 1};
+    g${r}_${c} = g${r}_${c + 1};
+#end
+    q${r}_${CHUNKS - 1} = load(min(row${r}, last), q_column + c) * to_log2;
+    g${r}_${CHUNKS - 1} = d_o[at${r} * ${CHUNKS}u + c];
+    delta${r} = multiply_add(g${r}_${CHUNKS - 1}, o[at${r} * ${CHUNKS}u + c], delta${r});
+#end
+  }
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
@@ -132,9 +143,16 @@ fn main(
 #else
     stats[at${r}] = vec2<f32>(lse${r}, delta${r});
 #end
-#for c in 0..CHUNKS
-    d_qkv[row${r} * width + q_column + ${c}u] = dq${r}_${c} * params.scale;
-#end
   }
 #end
+  for (var c = 0u; c < params.chunks; c++) {
+#for r in 0..ROWS
+    if (row${r} < rows) {
+      d_qkv[row${r} * width + q_column + c] = dq${r}_0 * params.scale;
+    }
+#for c in 0..CHUNKS - 1
+    dq${r}_${c} = dq${r}_${c + 1};
+#end
+#end
+  }
 }

@@ -1,5 +1,5 @@
 // RMSNorm's weight gradient, dw += Σ over the rows in use of dy x rstd, in two stages of a fixed order.
-// STAGE 1: one invocation sums UNROLL neighbouring lanes over one chunk of rows; STAGE 2: one invocation sums them over the chunks.
+// An invocation sums UNROLL neighbouring lanes: in STAGE 1 over one chunk of rows, in STAGE 2 over the chunks.
 #include common
 #include lanes
 #include sum

@@ -1,15 +1,16 @@
-// A sum and what rounding has lost of it so far (Kahan): thousands of terms at the error of one. On top of `lanes`.
+// A sum and what rounding has lost of it so far: thousands of terms at the error of one. On top of `lanes`.
 struct Sum {
   value: Lane,
   lost: Lane,
 }
 
-// Compilers that simplify (a + b) − a to b (Mesa's does) would undo the compensation: the sum passes through an
-// operation on its bits that changes nothing, but only the caller knows (params.rows is always below 2³¹).
+// Kahan's compensation. Written plainly, (t − value) − y, compilers that simplify (a + b) − a to b undo it (Mesa's
+// does, and sees through uniforms); subtracting the larger of the two first, they cannot, and it is exact besides.
 fn plus(sum: Sum, x: Lane) -> Sum {
   let y = x - sum.lost;
-  let t = bitcast<Lane>(bitcast<Bits>(sum.value + y) ^ (Bits() + (params.rows >> 31u)));
-  return Sum(t, (t - sum.value) - y);
+  let t = sum.value + y;
+  let larger = abs(sum.value) > abs(y);
+  return Sum(t, (t - select(y, sum.value, larger)) - select(sum.value, y, larger));
 }
 
 fn result(sum: Sum) -> f32 {

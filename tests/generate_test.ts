@@ -267,3 +267,18 @@ Deno.test("generate: a completion ends at the model's last position, and a notic
   assert(row.finish_reason === "stop" || row.tokens.length === room, `${row.tokens.length} of ${room}`);
   assert(notices.some((text) => text.includes("max_position_embeddings 256")), notices.join("; "));
 });
+
+Deno.test("the kernel variants for GPUs generate the same tokens", async () => {
+  const software = await testGpu();
+  const gpu = { ...software, adapterClass: "gpu" as const };
+  const prompts = (await somePrompts("qwen2")).slice(0, 4);
+  const runs: string[] = [];
+  for (const adapter of [software, gpu]) {
+    const params = await gpuModel(adapter, fixturePath("qwen2/policy"), false);
+    const generator = await Generator.create(adapter, params, { slots: 4, positions: 60 });
+    runs.push(JSON.stringify(await generator.generate(prompts, GREEDY)));
+    generator.destroy();
+    destroyParams(params);
+  }
+  assertEquals(runs[1], runs[0]);
+});

@@ -85,9 +85,9 @@ for (const name of Object.keys(losses) as LossName[]) {
         hyper,
       );
       const actual = results.results!.subarray(8 * u, 8 * u + 8);
-      // Sums are compensated: one rounding.
-      assert(Math.abs(actual[0]! - chosen) <= 1e-7 * Math.abs(chosen), `chosen ${actual[0]}, not ${chosen}`);
-      assert(Math.abs(actual[1]! - rejected) <= 1e-7 * Math.abs(rejected), `rejected ${actual[1]}`);
+      // Compensated within an invocation, six additions across the workgroup.
+      assert(Math.abs(actual[0]! - chosen) <= 2e-7 * Math.abs(chosen), `chosen ${actual[0]}, not ${chosen}`);
+      assert(Math.abs(actual[1]! - rejected) <= 2e-7 * Math.abs(rejected), `rejected ${actual[1]}`);
       // The losses' own tests bound what follows from the sums; a sum's rounding reaches the loss times its slope.
       const slope = 1e-7 * (Math.abs(wanted.dChosen * chosen) + Math.abs(wanted.dRejected * rejected));
       const allowed = 4 * slope + 2e-6 * Math.abs(wanted.loss);
@@ -134,7 +134,9 @@ for (const fields of [1, 2]) {
       const sum = float64.subarray(first, first + count).reduce((a, b) => a + b, 0);
       return fields === 1 ? [sum] : [sum, count];
     });
-    assert(difference(results!.subarray(0, wanted.length), wanted).relative < 1e-7);
+    // Terms of both signs, here: the six additions of the tree over a workgroup's sums round at the terms' size.
+    const { relative } = difference(results!.subarray(0, wanted.length), wanted);
+    assert(relative < 4e-7, `relative error ${relative}`);
     assert(results!.subarray(wanted.length).every(Number.isNaN), "written beyond the extent");
   });
 }

@@ -87,8 +87,11 @@ export interface TuneOptions {
 const USES = 2;
 /** Computations recorded in one plan; more of them come from submitting it again. */
 const MOST_REPEATS = 64;
-/** Candidates beyond this multiple of the best estimate are not timed further. */
-const HOPELESS = 3;
+/** Candidates beyond this multiple of the best are not timed further, round by round; the default always is. */
+const HOPELESS = [2, 1.5, 1.25];
+/** Single runs that make an estimate (any may be disturbed), and the milliseconds after which fewer must do. */
+const ESTIMATES = 4;
+const ESTIMATE_MS = 300;
 /** The default is kept unless it is beaten by more than noise. */
 const MARGIN = 0.97;
 
@@ -114,9 +117,11 @@ export async function tuneProblem(
       if (typeof run === "string") discarded.push({ variant, why: run });
       else runs.push(run);
     }
-    const hopeful = runs.filter((run) => run.samples[0]! <= HOPELESS * Math.min(...runs.map(bestOf)));
-    for (let round = 0; round < rounds && hopeful.length > 1; round++) {
-      if (round > 0 && over()) break;
+    let hopeful = runs;
+    for (let round = 0; round < rounds && !(round > 0 && over()); round++) {
+      const most = HOPELESS[Math.min(round, HOPELESS.length - 1)]! * Math.min(...hopeful.map(bestOf));
+      hopeful = hopeful.filter((run) => bestOf(run) <= most || run.variant === problem.fallback);
+      if (hopeful.length < 2) break;
       for (const run of hopeful) run.samples.push(await bench.batch(run));
     }
     for (const run of runs) run.plan.destroy();
@@ -190,11 +195,7 @@ class Bench {
       const why = await this.#verify(single);
       if (why) return why;
       const once = { plan: single, repeats: 1, submits: 1 };
-      let estimate = Math.max(1e-4, await this.batch(once));
-      // The better of two where it costs little: a single run may have been disturbed.
-      if (estimate < this.#watch.leastMs) {
-        estimate = Math.min(estimate, Math.max(1e-4, await this.batch(once)));
-      }
+      const estimate = await this.#estimate(once);
       const wanted = Math.ceil(this.#watch.leastMs / estimate);
       const repeats = Math.min(MOST_REPEATS, wanted);
       const plan = await this.#plan(variant, repeats);
@@ -214,6 +215,17 @@ class Bench {
     await this.#watch.start();
     for (let i = 0; i < submits; i++) plan.submit();
     return await this.#watch.stop() / (repeats * submits);
+  }
+
+  async #estimate(once: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
+    let best = Infinity;
+    let spent = 0;
+    for (let i = 0; i < ESTIMATES && spent < ESTIMATE_MS; i++) {
+      const ms = await this.batch(once);
+      spent += ms;
+      best = Math.min(best, ms);
+    }
+    return Math.max(best, 1e-4);
   }
 
   destroy(): void {

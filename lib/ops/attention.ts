@@ -125,7 +125,7 @@ export function attentionBackward(
         stats,
         d_qkv: dqkv,
       },
-      constants: { ...constants, KEYS, QUERIES },
+      constants: { ...constants, KEYS, QUERIES, ADD: from > 0 },
       grid,
       params: { ...params, from_head: from, to_head: to },
       flops: 4 * T * T * (to - from) * kvHeads * headSize,
@@ -152,8 +152,8 @@ function launch(
   options: { qkv: Tensor; threads: number; tile: AttentionTile },
 ): { grid: [number, number]; params: Record<string, number> } {
   const { qkv, threads, tile } = options;
-  const perGroup = Number(tileConstants(tile, shape.headSize).WG);
-  const workgroups = Math.max(1, Math.ceil(threads / perGroup));
+  const constants = tileConstants(tile, shape.headSize);
+  const workgroups = Math.max(1, Math.ceil(threads / Number(constants.WG)));
   const params = {
     rows: qkv.shape[0]!,
     extent: qkv.extent ?? NO_EXTENT,
@@ -163,6 +163,7 @@ function launch(
     scale: shape.scale,
     workgroups,
     stride: strideFor(workgroups),
+    chunks: Number(constants.CHUNKS),
   };
   return { grid: grid1d(rec.gpu, workgroups), params };
 }

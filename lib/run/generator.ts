@@ -43,11 +43,14 @@ export interface Generated {
   readonly finishReason: "stop" | "length";
 }
 
-/** Tokens of the first block, and of a block at most. */
-const FIRST_BLOCK = 32;
+/** Steps of a block: the first, any later one at least, and at most. */
+const TRIAL_BLOCK = 4;
+const LEAST_BLOCK = 32;
 const MOST_BLOCK = 128;
-/** While prompts wait, finished slots are looked for more often. */
-const WAITING_BLOCK = 32;
+/** While prompts wait, finished slots are looked for more often: when the first is surely full, within these bounds. */
+const WAITING_BLOCK = { least: 16, most: 32 };
+/** A block's time at most, for progress and Ctrl-C. */
+const BLOCK_MS = 1000;
 /** Prompt tokens computed at a time, where no single prompt is longer. */
 const PREFILL_TOKENS = 512;
 
@@ -62,9 +65,15 @@ interface Sequence {
   left: number;
 }
 
+/** A sealed step, and how long it takes at best; unknown before the first block. */
+interface StepPlan {
+  readonly plan: Plan;
+  milliseconds: number | undefined;
+}
+
 /** See the module's description. The weights are read as they are when `generate` is called. */
 export class Generator {
-  #plans = new Map<string, Plan>();
+  #plans = new Map<string, StepPlan>();
   #prefill: { plan: Plan; prompts: PromptTensors; capacity: number } | undefined;
 
   private constructor(
@@ -103,7 +112,7 @@ export class Generator {
     if (prompts.length === 0 || options.maxNewTokens === 0) return results;
     writeTensor(gpu, decoder.settings, samplingSettings(options));
     const slots = Math.min(decoder.size.slots, 2 ** Math.ceil(Math.log2(prompts.length)));
-    const plan = await this.#stepPlan(slots, options.temperature === 0);
+    const step = await this.#stepPlan(slots, options.temperature === 0);
     const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
     let next = 0;
     let done = 0;
@@ -116,8 +125,12 @@ export class Generator {
         started.push({ slot, tokens: prompts[sequences[slot]!.prompt]!.slice(0, -1) });
       }
       await this.#fill(started.filter(({ tokens }) => tokens.length > 0));
-      const count = blockLength(sequences, { steps, waiting: next < prompts.length });
-      await this.#run(plan, sequences, count);
+      const count = blockLength(sequences, { step, steps, waiting: next < prompts.length });
+      const start = performance.now();
+      await this.#run(step.plan, sequences, count);
+      // The first block may come to compile kernels: the best block counts.
+      const milliseconds = (performance.now() - start) / count;
+      step.milliseconds = Math.min(step.milliseconds ?? Infinity, milliseconds);
       steps += count;
       sequences.forEach((sequence, slot) => {
         if (!sequence) return;
@@ -134,7 +147,7 @@ export class Generator {
 
   /** Frees everything but the parameters. */
   destroy(): void {
-    for (const plan of this.#plans.values()) plan.destroy();
+    for (const { plan } of this.#plans.values()) plan.destroy();
     this.#plans.clear();
     this.#dropPrefill();
     destroyDecoder(this.decoder);
@@ -198,16 +211,16 @@ export class Generator {
     });
   }
 
-  async #stepPlan(slots: number, greedy: boolean): Promise<Plan> {
+  async #stepPlan(slots: number, greedy: boolean): Promise<StepPlan> {
     const key = `${slots} ${greedy}`;
-    let plan = this.#plans.get(key);
-    if (!plan) {
+    let step = this.#plans.get(key);
+    if (!step) {
       const rec = new Recorder(this.gpu);
       recordDecodeStep(rec, this.decoder, { slots, greedy });
-      plan = await Plan.seal(`decode ${slots}`, rec);
-      this.#plans.set(key, plan);
+      step = { plan: await Plan.seal(`decode ${slots}`, rec), milliseconds: undefined };
+      this.#plans.set(key, step);
     }
-    return plan;
+    return step;
   }
 
   /** Puts prompts into the cache, as many at a time as fit. */
@@ -250,9 +263,13 @@ export class Generator {
 /** As many steps as have been made so far, so that what an early end wastes stays in proportion. */
 function blockLength(
   sequences: readonly (Sequence | undefined)[],
-  { steps, waiting }: { steps: number; waiting: boolean },
+  { step, steps, waiting }: { step: StepPlan; steps: number; waiting: boolean },
 ): number {
   const left = sequences.flatMap((sequence) => sequence ? [sequence.left] : []);
-  if (waiting) return Math.min(WAITING_BLOCK, ...left);
-  return Math.min(Math.max(FIRST_BLOCK, steps), MOST_BLOCK, Math.max(...left));
+  const { least, most } = WAITING_BLOCK;
+  const wanted = waiting
+    ? Math.max(least, Math.min(most, ...left))
+    : Math.min(Math.max(LEAST_BLOCK, steps), MOST_BLOCK);
+  const timely = step.milliseconds === undefined ? TRIAL_BLOCK : Math.floor(BLOCK_MS / step.milliseconds);
+  return Math.max(1, Math.min(wanted, timely, Math.max(...left)));
 }

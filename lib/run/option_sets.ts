@@ -12,6 +12,7 @@ import type {
   LossOptions,
   ScoreOptions,
   TrainOptions,
+  TuneOptions,
 } from "./options.ts";
 
 const wholeAbove0 = () => z.int().min(1);
@@ -219,4 +220,25 @@ export const inspectOptions: OptionSet<InspectOptions> = defineOptions({
   task: "inspect",
   summary: "Shows the tokens of rows: where the prompt ends, and which tokens are scored.",
   shape: inspectShape,
+});
+
+const tuneShape = {
+  model: model.optional().describe(`${MODEL}; by default the built-in model and common sizes`),
+  token_budget: z.union([z.literal("auto"), wholeAbove0()]).default("auto").describe(
+    "tokens computed at a time, as in train; auto: 1,024 to 4,096 in powers of two",
+  ),
+  compute_dtype: computeDtype,
+  max_seconds: z.number().positive().default(600).describe(
+    "seconds after which no further candidate is tried; what was found is kept, the next call goes on",
+  ),
+  force: z.boolean().default(false).describe("tune anew what was tuned before"),
+};
+
+/** Options of `tune`. */
+export const tuneOptions: OptionSet<TuneOptions> = defineOptions({
+  task: "tune",
+  summary:
+    "Finds the fastest kernels for a model on this adapter, checks them, remembers them for later runs, and prints " +
+    "the table.",
+  shape: tuneShape,
 });

@@ -2,7 +2,14 @@
  * The options of every task, resolved, and the functions that check them and fill in the defaults.
  */
 import type { LossName } from "../losses/mod.ts";
-import { exportOptions, generateOptions, inspectOptions, scoreOptions, trainOptions } from "./option_sets.ts";
+import {
+  exportOptions,
+  generateOptions,
+  inspectOptions,
+  scoreOptions,
+  trainOptions,
+  tuneOptions,
+} from "./option_sets.ts";
 
 export {
   exportOptions,
@@ -11,6 +18,7 @@ export {
   RECORDED_KEYS,
   scoreOptions,
   trainOptions,
+  tuneOptions,
 } from "./option_sets.ts";
 
 /** The options that losses bring along; which of them apply, and their defaults, depends on `loss_type`. */
@@ -121,6 +129,19 @@ export interface InspectOptions {
   max_length: number;
 }
 
+/** Options of `tune`, resolved. */
+export interface TuneOptions {
+  /** Model directory or `org/name` on the hub; without it the built-in model and common sizes. */
+  model?: string;
+  /** Tokens in one micro-batch, or "auto": the usual ones. */
+  token_budget: "auto" | number;
+  compute_dtype: "f32" | "bf16";
+  /** Seconds after which no further candidate is tried. */
+  max_seconds: number;
+  /** Tune anew what was tuned before. */
+  force: boolean;
+}
+
 /** Checks `train`'s options and fills in the defaults; an `InputError` names everything that is wrong. */
 export function parseTrainOptions(given: Partial<TrainOptions>): TrainOptions {
   return trainOptions.resolve(given);
@@ -144,4 +165,9 @@ export function parseExportOptions(given: Partial<ExportOptions>): ExportOptions
 /** Checks `inspect`'s options and fills in the defaults. */
 export function parseInspectOptions(given: Partial<InspectOptions>): InspectOptions {
   return inspectOptions.resolve(given);
+}
+
+/** Checks `tune`'s options and fills in the defaults. */
+export function parseTuneOptions(given: Partial<TuneOptions>): TuneOptions {
+  return tuneOptions.resolve(given);
 }

@@ -1,0 +1,166 @@
+/** What this adapter can do at most: multiply-adds in registers, and copying. */
+import type { Gpu } from "../lib/gpu/device.ts";
+import { requireDevice } from "../lib/gpu/device.ts";
+import type { Report } from "./row.ts";
+import { interleave } from "./timing.ts";
+import source from "./ceiling.wgsl" with { type: "text" };
+
+/** Rates that other suites are compared with. */
+export interface Ceiling {
+  readonly gflops: number;
+  readonly gbytes: number;
+}
+
+const ACCUMULATORS = 12;
+const UNROLL = 8;
+
+/** `small`: a size for tests. */
+export async function ceilingSuite(
+  gpu: Gpu,
+  report: Report,
+  { rounds, small = false }: { rounds: number; small?: boolean },
+): Promise<Ceiling> {
+  const many = gpu.adapterClass === "gpu";
+  const threads = small ? 64 : many ? 1 << 20 : 4096;
+  const loops = small ? 8 : 1024;
+  const bytes = small ? 1 << 16 : many ? 1 << 28 : 1 << 26;
+  const fma = new Timer(gpu, fmaPipeline(gpu, loops), { threads, bytes: 16 * threads });
+  const copy = new Timer(gpu, copyPipeline(gpu), { threads: bytes / 16, bytes });
+  const flops = 2 * 4 * ACCUMULATORS * UNROLL * loops * threads;
+  const [fmaMs, copyMs] = await interleave([() => fma.run(), () => copy.run()], { rounds });
+  const gflops = fmaMs!.samples.map((ms) => flops / ms / 1e6);
+  const gbytes = copyMs!.samples.map((ms) => 2 * bytes / ms / 1e6);
+  fma.destroy();
+  copy.destroy();
+  report.add({
+    case: `FMA in registers, ${ACCUMULATORS} vec4 accumulators, ${digitsOf(flops)}FLOP`,
+    unit: "GFLOP/s",
+    samples: gflops,
+  });
+  report.add({
+    case: `copy from buffer to buffer, ${digitsOf(2 * bytes)}B read and written`,
+    unit: "GB/s",
+    samples: gbytes,
+  });
+  return { gflops: Math.max(...gflops), gbytes: Math.max(...gbytes) };
+}
+
+/** `12.3 M` */
+export function digitsOf(value: number): string {
+  const power = value < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(value) / 3));
+  return `${Number((value / 1000 ** power).toPrecision(3))} ${["", "k", "M", "G", "T"][power]}`;
+}
+
+function fmaPipeline(gpu: Gpu, loops: number): GPUComputePipeline {
+  const names = Array.from({ length: ACCUMULATORS }, (_, i) => `a${i}`);
+  const body = Array.from({ length: UNROLL }, () => names.map((a) => `${a} = fma(${a}, x, y);`).join(" "));
+  const code = source
+    .replace("ACCUMULATORS", names.map((a, i) => `var ${a} = y * ${i + 1}.0;`).join("\n  "))
+    .replace("ROUNDS", String(loops))
+    .replace("BODY", body.join("\n    "))
+    .replace("TOTAL", names.join(" + "));
+  return pipeline(gpu, code);
+}
+
+function copyPipeline(gpu: Gpu): GPUComputePipeline {
+  return pipeline(
+    gpu,
+    `@group(0) @binding(0) var<storage, read_write> result: array<vec4<f32>>;
+     @group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
+     @compute @workgroup_size(64)
+     fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+             @builtin(local_invocation_index) lane: u32) {
+       let i = (group.x + group.y * groups.x) * 64u + lane;
+       if (i < arrayLength(&result)) { result[i] = source[i]; }
+     }`,
+  );
+}
+
+function pipeline(gpu: Gpu, code: string): GPUComputePipeline {
+  const device = requireDevice(gpu);
+  const module = device.createShaderModule({ code });
+  return device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+}
+
+/** Runs one pipeline over buffers of its own and times it. */
+class Timer {
+  readonly #buffers: GPUBuffer[];
+  readonly #group: GPUBindGroup;
+  readonly #staging: GPUBuffer;
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly pipeline: GPUComputePipeline,
+    readonly size: { threads: number; bytes: number },
+  ) {
+    const device = requireDevice(gpu);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
+    const layout = pipeline.getBindGroupLayout(0);
+    const make = () => device.createBuffer({ size: size.bytes, usage });
+    this.#buffers = size.bytes === 16 * size.threads && size.bytes > 1 << 20 ? [make(), make()] : [make()];
+    try {
+      this.#group = this.#bind(layout, this.#buffers.length);
+    } catch {
+      this.#buffers.push(make());
+      this.#group = this.#bind(layout, 2);
+    }
+    this.#staging = device.createBuffer({
+      size: 16,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+  }
+
+  #bind(layout: GPUBindGroupLayout, count: number): GPUBindGroup {
+    const entries = this.#buffers.slice(0, count).map((buffer, binding) => ({
+      binding,
+      resource: { buffer },
+    }));
+    return requireDevice(this.gpu).createBindGroup({ layout, entries });
+  }
+
+  /** Milliseconds of one dispatch. */
+  async run(): Promise<number> {
+    const device = requireDevice(this.gpu);
+    const stamps = this.gpu.features.has("timestamp-query");
+    const queries = stamps ? device.createQuerySet({ type: "timestamp", count: 2 }) : undefined;
+    const resolved = device.createBuffer({
+      size: 16,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass(
+      queries
+        ? {
+          timestampWrites: {
+            querySet: queries,
+            beginningOfPassWriteIndex: 0,
+            endOfPassWriteIndex: 1,
+          },
+        }
+        : {},
+    );
+    pass.setPipeline(this.pipeline);
+    pass.setBindGroup(0, this.#group);
+    const groups = Math.ceil(this.size.threads / 64);
+    const x = Math.min(groups, 32768);
+    pass.dispatchWorkgroups(x, Math.ceil(groups / x));
+    pass.end();
+    if (queries) {
+      encoder.resolveQuerySet(queries, 0, 2, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, this.#staging, 0, 16);
+    } else encoder.copyBufferToBuffer(this.#buffers[0]!, 0, this.#staging, 0, 16);
+    const start = performance.now();
+    device.queue.submit([encoder.finish()]);
+    await this.#staging.mapAsync(GPUMapMode.READ);
+    const wall = performance.now() - start;
+    const [from, to] = new BigUint64Array(this.#staging.getMappedRange().slice(0));
+    this.#staging.unmap();
+    queries?.destroy();
+    resolved.destroy();
+    return stamps ? Number(to! - from!) / 1e6 : wall;
+  }
+
+  destroy(): void {
+    for (const buffer of [...this.#buffers, this.#staging]) buffer.destroy();
+  }
+}
