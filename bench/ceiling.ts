@@ -24,8 +24,8 @@ export async function ceilingSuite(
   const threads = small ? 64 : many ? 1 << 20 : 4096;
   const loops = small ? 8 : 1024;
   const bytes = small ? 1 << 16 : many ? 1 << 28 : 1 << 26;
-  const fma = new Timer(gpu, fmaPipeline(gpu, loops), { threads, bytes: 16 * threads });
-  const copy = new Timer(gpu, copyPipeline(gpu), { threads: bytes / 16, bytes });
+  const fma = new Timer(gpu, fmaPipeline(gpu, loops), { threads, bytes: 16 * threads, buffers: 1 });
+  const copy = new Timer(gpu, copyPipeline(gpu), { threads: bytes / 16, bytes, buffers: 2 });
   const flops = 2 * 4 * ACCUMULATORS * UNROLL * loops * threads;
   const [fmaMs, copyMs] = await interleave([() => fma.run(), () => copy.run()], { rounds });
   const gflops = fmaMs!.samples.map((ms) => flops / ms / 1e6);
@@ -91,31 +91,19 @@ class Timer {
   constructor(
     readonly gpu: Gpu,
     readonly pipeline: GPUComputePipeline,
-    readonly size: { threads: number; bytes: number },
+    readonly size: { threads: number; bytes: number; buffers: number },
   ) {
     const device = requireDevice(gpu);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
-    const layout = pipeline.getBindGroupLayout(0);
-    const make = () => device.createBuffer({ size: size.bytes, usage });
-    this.#buffers = size.bytes === 16 * size.threads && size.bytes > 1 << 20 ? [make(), make()] : [make()];
-    try {
-      this.#group = this.#bind(layout, this.#buffers.length);
-    } catch {
-      this.#buffers.push(make());
-      this.#group = this.#bind(layout, 2);
-    }
+    this.#buffers = Array.from({ length: size.buffers }, () => device.createBuffer({ size: size.bytes, usage }));
+    this.#group = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: this.#buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
     this.#staging = device.createBuffer({
       size: 16,
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
-  }
-
-  #bind(layout: GPUBindGroupLayout, count: number): GPUBindGroup {
-    const entries = this.#buffers.slice(0, count).map((buffer, binding) => ({
-      binding,
-      resource: { buffer },
-    }));
-    return requireDevice(this.gpu).createBindGroup({ layout, entries });
   }
 
   /** Milliseconds of one dispatch. */

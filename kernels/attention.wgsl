@@ -18,7 +18,7 @@ struct Params {
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
 #if IMAGE
-@group(0) @binding(3) var qkv: texture_2d<f32>;
+@group(0) @binding(3) var qkv: texture_storage_2d<rgba32float, read>;
 #else
 @group(0) @binding(3) var<storage, read> qkv: array<Chunk>;
 #end
@@ -27,7 +27,7 @@ struct Params {
 
 fn load(row: u32, column: u32) -> Chunk {
 #if IMAGE
-  return textureLoad(qkv, vec2<u32>(column, row), 0);
+  return textureLoad(qkv, vec2<u32>(column, row));
 #else
   return qkv[row * ((params.heads + 2u * params.kv_heads) * ${CHUNKS}u) + column];
 #end

@@ -21,9 +21,9 @@ struct Params {
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> key_ranges: array<vec4<u32>>;
 #if IMAGE
-@group(0) @binding(3) var qkv: texture_2d<f32>;
-@group(0) @binding(4) var d_o: texture_2d<f32>;
-@group(0) @binding(5) var stats: texture_2d<f32>;
+@group(0) @binding(3) var qkv: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var d_o: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(5) var stats: texture_storage_2d<rgba32float, read>;
 #else
 @group(0) @binding(3) var<storage, read> qkv: array<Chunk>;
 @group(0) @binding(4) var<storage, read> d_o: array<Chunk>;
@@ -33,7 +33,7 @@ struct Params {
 
 fn load(row: u32, column: u32) -> Chunk {
 #if IMAGE
-  return textureLoad(qkv, vec2<u32>(column, row), 0);
+  return textureLoad(qkv, vec2<u32>(column, row));
 #else
   return qkv[row * ((params.heads + 2u * params.kv_heads) * ${CHUNKS}u) + column];
 #end
@@ -41,7 +41,7 @@ fn load(row: u32, column: u32) -> Chunk {
 
 fn load_d_o(row: u32, column: u32) -> Chunk {
 #if IMAGE
-  return textureLoad(d_o, vec2<u32>(column, row), 0);
+  return textureLoad(d_o, vec2<u32>(column, row));
 #else
   return d_o[row * (params.heads * ${CHUNKS}u) + column];
 #end
@@ -49,7 +49,7 @@ fn load_d_o(row: u32, column: u32) -> Chunk {
 
 fn load_stats(row: u32, head: u32) -> vec2<f32> {
 #if IMAGE
-  return textureLoad(stats, vec2<u32>(head, row), 0).xy;
+  return textureLoad(stats, vec2<u32>(head, row)).xy;
 #else
   return stats[row * params.heads + head];
 #end

@@ -42,7 +42,7 @@ export interface MatmulVariant {
 /** Every variant; number 0 supports everything. */
 export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
-  ...[[8, 8], [8, 16], [16, 16]].map(([tm, tn]) => tileVariant("image", tm!, tn!)),
+  ...[[1, 8], [1, 16], [4, 8], [8, 8], [8, 16], [16, 16]].map(([tm, tn]) => tileVariant("image", tm!, tn!)),
   ...[[1, 4], [1, 8], [1, 16], [2, 8], [2, 16], [4, 8], [4, 16], [8, 8], [8, 16], [16, 8], [16, 4]].map((
     [tm, tn],
   ) => tileVariant("buffer", tm!, tn!)),

@@ -98,11 +98,15 @@ const trainShape = {
   gradient_checkpointing: z.boolean().default(false).describe(
     "keep only each layer's input and compute the rest again: less memory, more time, the same result",
   ),
+  tune: z.union([z.boolean(), z.string().min(1)]).default(true).describe(
+    "use the kernels that earlier tuning found, and tune for up to 3 s where a long run gains by it; no: the defaults; " +
+      "a run directory: what that run used",
+  ),
   profile: z.boolean().default(false).describe("print where a step's time goes, per operation"),
 };
 
 /** What a run's `config.json` records beside its options, so that it can serve as a config file again. */
-export const RECORDED_KEYS: readonly string[] = ["versions", "adapter", "data_hash"];
+export const RECORDED_KEYS: readonly string[] = ["versions", "adapter", "data_hash", "kernels"];
 
 /** Options of `train`. */
 export const trainOptions: OptionSet<TrainOptions> = defineOptions<typeof trainShape, LossOptions>({

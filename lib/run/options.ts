@@ -77,6 +77,8 @@ export interface TrainOptions extends LossOptions, RowOptions {
   /** True: the latest checkpoint in `output_dir`; text: a checkpoint's path. */
   resume: boolean | string;
   gradient_checkpointing: boolean;
+  /** False: default kernels only; text: the run directory whose kernels are taken. */
+  tune: boolean | string;
   profile: boolean;
 }
 

@@ -117,8 +117,12 @@ export function applyChoices(
 }
 
 /** Applies what earlier tuning on this adapter has found. */
-export async function applyCached(gpu: Gpu, hooks: RunHooks = {}): Promise<Set<string>> {
-  const choices = await readChoices(gpu, cachePath(), noticeTo(hooks));
+export async function applyCached(
+  gpu: Gpu,
+  hooks: RunHooks = {},
+  { path }: { path: string | undefined } = { path: cachePath() },
+): Promise<Set<string>> {
+  const choices = await readChoices(gpu, path, noticeTo(hooks));
   return applyChoices(gpu, variantsOf(choices), hooks);
 }
 
@@ -136,6 +140,8 @@ export interface PrepareOptions extends RunHooks {
   readonly tune: boolean;
   /** What an earlier part of this run used: taken as it is, so that the numbers stay the same. */
   readonly recorded?: Readonly<Record<string, string>> | undefined;
+  /** The cache file; by default the user's, undefined for none. */
+  readonly path?: string | undefined;
 }
 
 /**
@@ -153,7 +159,8 @@ export async function prepareKernels(
   const classes = workClasses(gpu, work);
   if (recorded) applyChoices(gpu, recorded, options);
   else if (tune) {
-    const known = await applyCached(gpu, options);
+    const path = "path" in options ? options.path : cachePath();
+    const known = await applyCached(gpu, options, { path });
     const unknown = classes.filter(({ key }) => !known.has(key));
     const flops = classes.reduce((sum, { totalFlops }) => sum + totalFlops, 0) * (work.repeats ?? 1);
     const seconds = Math.min(MOST_SECONDS, SHARE * flops / SPEED[gpu.adapterClass]);
@@ -162,7 +169,7 @@ export async function prepareKernels(
         `tuning kernels for this adapter: ${unknown.length} problem classes, ${seconds.toFixed(0)} s ` +
         "(deno task tune does all)";
       onEvent?.({ type: "notice", text });
-      await tuneClasses(gpu, unknown, { ...options, seconds, rounds: 3, share: 0.5 });
+      await tuneClasses(gpu, unknown, { ...options, path, seconds, rounds: 3, share: 0.5 });
     }
   }
   const now = chosen.get(gpu);
@@ -185,7 +192,8 @@ export async function tuneClasses(
   },
 ): Promise<Outcome[]> {
   const deadline = performance.now() + 1000 * options.seconds;
-  const { rounds = 5, share = 1, signal, path = cachePath() } = options;
+  const { rounds = 5, share = 1, signal } = options;
+  const path = "path" in options ? options.path : cachePath();
   const outcomes: Outcome[] = [];
   for (const [i, { example }] of classes.entries()) {
     const left = deadline - performance.now();

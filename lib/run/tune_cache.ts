@@ -76,8 +76,12 @@ export function kernelHash(): Promise<string> {
   })();
 }
 
-/** The choices that hold for this adapter; none where the file is absent, foreign or out of date. */
-export async function readChoices(gpu: Gpu, path = cachePath(), notify: Notify = () => {}): Promise<Choices> {
+/** The choices that hold for this adapter; `path` is usually {@link cachePath}'s; none where the file is absent, foreign or out of date. */
+export async function readChoices(
+  gpu: Gpu,
+  path: string | undefined,
+  notify: Notify = () => {},
+): Promise<Choices> {
   if (path === undefined) return {};
   const entry = (await readEntries(path, notify))[adapterKey(gpu)];
   const fits = entry?.version === VERSIONS.mipo && entry?.kernels === await kernelHash();
@@ -88,7 +92,7 @@ export async function readChoices(gpu: Gpu, path = cachePath(), notify: Notify =
 export async function writeChoices(
   gpu: Gpu,
   choices: Choices,
-  { path = cachePath(), notify = () => {} }: { path?: string | undefined; notify?: Notify } = {},
+  { path, notify = () => {} }: { path: string | undefined; notify?: Notify },
 ): Promise<void> {
   if (path === undefined || Object.keys(choices).length === 0) return;
   try {
