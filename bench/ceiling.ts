@@ -95,7 +95,10 @@ class Timer {
   ) {
     const device = requireDevice(gpu);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
-    this.#buffers = Array.from({ length: size.buffers }, () => device.createBuffer({ size: size.bytes, usage }));
+    this.#buffers = Array.from(
+      { length: size.buffers },
+      () => device.createBuffer({ size: size.bytes, usage }),
+    );
     this.#group = device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: this.#buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),

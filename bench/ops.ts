@@ -65,7 +65,9 @@ export async function opsSuite(
     const arithmetic = flops > 8 * bytes;
     const rates = ms.map((value) => (arithmetic ? flops : bytes) / value / 1e6);
     const most = arithmetic ? options.ceiling?.gflops : options.ceiling?.gbytes;
-    const size = `${digitsOf(flops)}FLOP, ${digitsOf(bytes)}B, ${best.toFixed(2)} / ${median(ms).toFixed(2)} ms`;
+    const size = `${digitsOf(flops)}FLOP, ${digitsOf(bytes)}B, ${best.toFixed(2)} / ${
+      median(ms).toFixed(2)
+    } ms`;
     report.add({
       case: `${one.name} (${size})`,
       unit: arithmetic ? "GFLOP/s" : "GB/s",
@@ -113,11 +115,19 @@ async function build(gpu: Gpu, one: OpCase) {
     bytes += [...reads, ...writes].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
     if (step.kind === "dispatch") flops += step.flops;
   }
-  return { plan, mine, flops, bytes, destroy: () => tensors.forEach(({ place }) => place!.buffer!.destroy()) };
+  return {
+    plan,
+    mine,
+    flops,
+    bytes,
+    destroy: () => tensors.forEach(({ place }) => place!.buffer!.destroy()),
+  };
 }
 
 function keepResults(gpu: Gpu, rec: Recorder, tensors: Tensor[]): void {
-  const read = new Set(rec.steps.flatMap((step) => usesOf(step).reads.map((tensor) => tensor.base ?? tensor)));
+  const read = new Set(
+    rec.steps.flatMap((step) => usesOf(step).reads.map((tensor) => tensor.base ?? tensor)),
+  );
   const written = new Set(
     rec.steps.flatMap((step) => usesOf(step).writes.map((tensor) => tensor.base ?? tensor)),
   );
@@ -238,7 +248,10 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
       name: `gradient norm of ${digitsOf(P)}parameters`,
       kernels: ["gradnorm", "gradnorm_total"],
       record: (rec, make) =>
-        gradNorm(rec, [make.f32("g", [P])], { norm: make.f32("norm", [4]), scalars: make.f32("scalars", [8]) }),
+        gradNorm(rec, [make.f32("g", [P])], {
+          norm: make.f32("norm", [4]),
+          scalars: make.f32("scalars", [8]),
+        }),
     },
     {
       name: `adamw on ${digitsOf(P)}parameters`,

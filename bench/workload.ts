@@ -97,7 +97,9 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
   });
   const set = { examples, references };
   const steps = stepsOf(examples.length, batchSize);
-  const batches = steps.flatMap((rows) => [...workOf({ set, packing }, rows, layout)].map(({ batch }) => batch));
+  const batches = steps.flatMap((rows) =>
+    [...workOf({ set, packing }, rows, layout)].map(({ batch }) => batch)
+  );
   return {
     engine,
     params,

@@ -164,7 +164,11 @@ export class Plan {
 
   async #compile(onCompile: (done: number, total: number) => void): Promise<void> {
     const shaders = new Map(
-      this.steps.flatMap((step) => step.kind === "dispatch" ? [[step.shader.label, step.shader]] : []),
+      this.steps.flatMap((step) =>
+        step.kind === "dispatch" && !this.gpu.pipelines.has(step.shader.label)
+          ? [[step.shader.label, step.shader]]
+          : []
+      ),
     );
     let done = 0;
     for (const shader of shaders.values()) {

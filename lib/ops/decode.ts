@@ -6,6 +6,7 @@
  * `token, length, tokens left, prompt, active, tokens written, 0, 0` and then the tokens written since the host last
  * looked; `length` is how many positions its cache holds, and so the position of `token`, which is yet to be processed.
  */
+import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -44,6 +45,39 @@ export function decodeEmbedding(
   return x;
 }
 
+/** Ways to compute a product; number 0 takes what suits the class of adapter. */
+export const decodeVariants: Readonly<Record<string, DecodeVariant>> = {
+  auto: {},
+  columns_1: { tileColumns: 1 },
+  columns_2: { tileColumns: 2 },
+  columns_4: { tileColumns: 4 },
+  columns_8: { tileColumns: 8 },
+  split_16: { split: 16 },
+  split_64: { split: 64 },
+  split_128: { split: 128 },
+  split_64_columns_1: { split: 64, tileColumns: 1 },
+  split_128_columns_1: { split: 128, tileColumns: 1 },
+};
+
+/** A product while decoding. */
+export interface DecodeProduct {
+  readonly rows: number;
+  /** Rows of w. */
+  readonly columns: number;
+  readonly depth: number;
+  readonly swiglu: boolean;
+  readonly norm: boolean;
+  readonly bias: boolean;
+  readonly residual: boolean;
+}
+
+/** The tuner's say in how products are computed. */
+export const decodeChoices: ChoicePoint<DecodeProduct> = new ChoicePoint(
+  Object.keys(decodeVariants),
+  ({ rows, columns, depth, swiglu, norm }) =>
+    `${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,
+);
+
 /** What `decodeLinear` computes beside the product. */
 export interface DecodeLinearOptions {
   readonly name: string;
@@ -70,7 +104,12 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
     );
   }
   const shape = { B, N, D, VEC: D % 4 === 0 ? 4 : 1, swiglu, norm: norm !== undefined };
-  const tile = chooseTile(rec.gpu, shape, options.variant ?? {});
+  const product = {
+    ...{ rows: B, columns: rows, depth: D, swiglu, norm: norm !== undefined },
+    ...{ bias: bias !== undefined, residual: residual !== undefined },
+  };
+  const chosen = decodeVariants[decodeChoices.choose(rec.gpu, product) ?? "auto"];
+  const tile = chooseTile(rec.gpu, shape, options.variant ?? chosen ?? {});
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
   const y = rec.tensor(options.name, [B, N]);
   rec.dispatch("decode_linear", {

@@ -2,6 +2,7 @@
  * What ops over rows share: the width of loads, the rows in use, and whether a row is one invocation's work or a
  * workgroup's.
  */
+import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
@@ -43,12 +44,19 @@ export function spreadRows(rec: Recorder, rows: number, width: number): Spread {
 /** How reductions along a row are spread: an invocation per row (software adapters) or a workgroup per row (GPUs). */
 export type RowVariant = "thread" | "group";
 
+/** The tuner's say in it, by rows and numbers in a row. */
+export const rowChoices: ChoicePoint<{ readonly rows: number; readonly columns: number }> = new ChoicePoint(
+  ["thread", "group"],
+  ({ rows, columns }) => sizeClass(rows, columns),
+);
+
 /** Constants and grid of a kernel that reduces along rows; `width` counts lanes. */
 export function rowDispatch(
   rec: Recorder,
   { rows, width, lanes, variant }: { rows: number; width: number; lanes: 1 | 4; variant?: RowVariant },
 ): { constants: Record<string, number>; grid: [number, number] } {
-  const chosen = variant ?? (rec.gpu.adapterClass === "software" ? "thread" : "group");
+  const chosen = variant ?? rowChoices.choose(rec.gpu, { rows, columns: width * lanes }) ??
+    (rec.gpu.adapterClass === "software" ? "thread" : "group");
   if (chosen === "group") {
     const size = width > 256 ? 256 : 64;
     const constants = { VEC: lanes, GROUP: size, SIZE: size, STEP: size, UNROLL: 1 };

@@ -5,6 +5,9 @@ import type { Family, Problem, ProblemTensor } from "../gpu/tune.ts";
 import { nullGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
+import { decodeChoices, decodeLinear, type DecodeProduct, decodeVariants } from "../ops/decode.ts";
+import { rmsnorm } from "../ops/norm.ts";
+import { rowChoices, type RowVariant } from "../ops/rows.ts";
 import { makeTensor, type Tensor } from "../gpu/tensor.ts";
 import {
   chooseVariant,
@@ -104,5 +107,97 @@ function matmulProblem(rec: Recorder, product: MatmulProblem): Problem {
   };
 }
 
+/** Reductions along rows, measured on RMSNorm: an invocation or a workgroup per row. */
+export const rowsFamily: Family = {
+  name: "rows",
+  prefer: (gpu, key, variant) => rowChoices.prefer(gpu, key.slice("rows ".length), variant),
+  observe: (gpu, see) =>
+    rowChoices.observe(
+      gpu,
+      see && ((problem) => {
+        const key = `rows ${rowChoices.classOf(problem)}`;
+        const { rows, columns } = problem;
+        const fallback = gpu.adapterClass === "software" ? "thread" : "group";
+        see({
+          key,
+          flops: 5 * rows * columns,
+          example: () => rowsProblem(key, { rows: Math.min(rows, 4096), columns, fallback }),
+        });
+      }),
+    ),
+};
+
+function rowsProblem(
+  key: string,
+  { rows, columns, fallback }: { rows: number; columns: number; fallback: RowVariant },
+): Problem {
+  return {
+    key,
+    flops: 5 * rows * columns,
+    tensors: {
+      x: { shape: [rows, columns] },
+      w: { shape: [columns] },
+      rstd: { shape: [rows], output: true },
+    },
+    variants: rowChoices.names,
+    fallback,
+    tolerance: 2e-6,
+    record: (rec, variant, { x, w, rstd }) => {
+      const norm = rmsnorm(rec, x!, w!, { name: "norm", eps: 1e-6, variant: variant as RowVariant });
+      rec.copy(norm.rstd, rstd!);
+    },
+  };
+}
+
+/** Products of a few rows while decoding. */
+export const decodeFamily: Family = {
+  name: "decode",
+  prefer: (gpu, key, variant) => decodeChoices.prefer(gpu, key.slice("decode ".length), variant),
+  observe: (gpu, see) =>
+    decodeChoices.observe(
+      gpu,
+      see && ((product) => {
+        const { rows, columns, depth } = product;
+        const key = `decode ${decodeChoices.classOf(product)}`;
+        see({ key, flops: 2 * rows * columns * depth, example: () => decodeProblem(key, product) });
+      }),
+    ),
+};
+
+function decodeProblem(key: string, product: DecodeProduct): Problem {
+  const { rows, columns, depth, swiglu } = product;
+  const outputs = swiglu ? columns / 2 : columns;
+  return {
+    key,
+    flops: 2 * rows * columns * depth,
+    tensors: {
+      x: { shape: [rows, depth] },
+      w: { shape: [columns, depth] },
+      y: { shape: [rows, outputs], output: true },
+      ...(product.norm ? { gain: { shape: [depth] } } : {}),
+      ...(product.bias ? { bias: { shape: [columns] } } : {}),
+      ...(product.residual ? { residual: { shape: [rows, outputs] } } : {}),
+    },
+    variants: decodeChoices.names,
+    fallback: "auto",
+    tolerance: 2e-5,
+    record: (rec, variant, { x, w, y, gain, bias, residual }) => {
+      const made = decodeLinear(rec, x!, w!, {
+        name: "y",
+        swiglu,
+        ...(gain ? { norm: { gain, eps: 1e-6 } } : {}),
+        ...(bias ? { bias } : {}),
+        ...(residual ? { residual } : {}),
+        variant: decodeVariants[variant]!,
+      });
+      rec.copy(made, y!);
+    },
+  };
+}
+
 /** Every family by the first word of its keys. */
-export const families: Readonly<Record<string, Family>> = { matmul: matmulFamily };
+export const families: Readonly<Record<string, Family>> = {
+  matmul: matmulFamily,
+  rows: rowsFamily,
+  decode: decodeFamily,
+};
