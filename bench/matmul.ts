@@ -35,7 +35,7 @@ export async function matmulSuite(
   report: Report,
   options: {
     rounds: number;
-    ceiling: Ceiling | undefined;
+    ceiling: Ceiling;
     peers?: readonly MatmulPeer[];
     products?: readonly Product[];
   },
@@ -51,7 +51,7 @@ export async function matmulSuite(
 
 interface Comparison {
   readonly rounds: number;
-  readonly ceiling: Ceiling | undefined;
+  readonly ceiling: Ceiling;
   readonly peers: readonly MatmulPeer[];
   readonly product: Product;
   readonly layout: MatmulLayout;
@@ -72,11 +72,12 @@ async function compare(gpu: Gpu, report: Report, options: Comparison): Promise<v
   const times = await interleave([
     ...ours.map((one) => () => planMs(one.plan)),
     ...walls.map((one, i) => () => wallMs(one, counts[i]!)),
+    () => ceiling.fma(),
   ], { rounds });
-  const [f32, bf16, ownWall, ...others] = times.map((timed) => gflops(timed, flops));
+  const [f32, bf16, ownWall, ...others] = times.slice(0, -1).map((timed) => gflops(timed, flops));
   const what = `${product.name} ${layout} ${product.rows}x${product.columns}x${product.depth}`;
   const size = `${digitsOf(flops)}FLOP, ${digitsOf(bytes)}B`;
-  const share = (rates: readonly number[]) => ceiling ? Math.max(...rates) / ceiling.gflops : null;
+  const share = (rates: readonly number[]) => Math.max(...rates) / ceiling.gflops;
   const row = (compute: string, samples: readonly number[]) => ({
     case: `${what} ${compute} (${size})`,
     unit: "GFLOP/s",

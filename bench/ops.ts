@@ -34,6 +34,10 @@ interface OpCase {
   readonly name: string;
   /** Kernels that are part of it; those of its preparation are not. */
   readonly kernels: readonly string[];
+  /** What it writes it reads first. */
+  readonly inPlace?: boolean;
+  /** Where not the whole of every tensor is touched. */
+  readonly bytes?: number;
   record(rec: Recorder, make: Make): void;
 }
 
@@ -45,7 +49,7 @@ interface Make {
 export async function opsSuite(
   gpu: Gpu,
   report: Report,
-  options: { rounds: number; ceiling: Ceiling | undefined; sizes?: OpSizes },
+  options: { rounds: number; ceiling: Ceiling; sizes?: OpSizes },
 ): Promise<void> {
   const cases = casesOf(options.sizes ?? SIZES);
   const ready = [];
@@ -57,6 +61,8 @@ export async function opsSuite(
       const ms = times.length === 1 ? times[0]! : mine.reduce((sum, step) => sum + times[step]!, 0);
       if (round >= 0) samples[i]!.push(ms);
     }
+    await options.ceiling.fma();
+    await options.ceiling.copy();
   }
   ready.forEach(({ one, flops, bytes }, i) => {
     const ms = samples[i]!;
@@ -64,7 +70,7 @@ export async function opsSuite(
     // Many operations per byte: arithmetic is what bounds it; few: memory is.
     const arithmetic = flops > 8 * bytes;
     const rates = ms.map((value) => (arithmetic ? flops : bytes) / value / 1e6);
-    const most = arithmetic ? options.ceiling?.gflops : options.ceiling?.gbytes;
+    const most = arithmetic ? options.ceiling.gflops : options.ceiling.gbytes;
     const size = `${digitsOf(flops)}FLOP, ${digitsOf(bytes)}B, ${best.toFixed(2)} / ${
       median(ms).toFixed(2)
     } ms`;
@@ -72,7 +78,7 @@ export async function opsSuite(
       case: `${one.name} (${size})`,
       unit: arithmetic ? "GFLOP/s" : "GB/s",
       samples: rates,
-      share_of_ceiling: most === undefined ? null : Math.max(...rates) / most,
+      share_of_ceiling: Math.max(...rates) / most,
     });
   });
   for (const { plan, destroy } of ready) {
@@ -108,11 +114,12 @@ async function build(gpu: Gpu, one: OpCase) {
     step.kind === "dispatch" && one.kernels.includes(step.shader.label.split(" ")[0]!) ? [i] : []
   );
   let flops = 0;
-  let bytes = 0;
-  for (const i of mine) {
+  let bytes = one.bytes ?? 0;
+  for (const i of one.bytes ? [] : mine) {
     const step = plan.steps[i]!;
     const { reads, writes } = usesOf(step);
-    bytes += [...reads, ...writes].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+    const all = [...reads, ...writes, ...(one.inPlace ? writes : [])];
+    bytes += all.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
     if (step.kind === "dispatch") flops += step.flops;
   }
   return {
@@ -169,6 +176,7 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
     {
       name: `rope ${T}x${H + G} heads of ${K}`,
       kernels: ["rope"],
+      inPlace: true,
       record: (rec, make) =>
         rope(rec, make.f32("qkv", [T, wide]), {
           positions: make.u32("positions", [T], (i) => i),
@@ -213,6 +221,7 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
     {
       name: `embedding ${T} of ${V}x${D}`,
       kernels: ["embedding"],
+      bytes: 8 * T * D,
       record: (rec, make) => {
         embedding(rec, make.f32("table", [V, D]), ids(make), { name: "x" });
       },
@@ -220,6 +229,7 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
     {
       name: `embedding backward ${T} of ${V}x${D}`,
       kernels: ["embedding_sum"],
+      bytes: 12 * T * D,
       record: (rec, make) =>
         embeddingBackward(rec, make.f32("dx", [T, D]), {
           uniqueIds: make.u32("unique ids", [T], (i) => i),
@@ -237,6 +247,7 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
     {
       name: `head's logits to gradient ${T}x${V}`,
       kernels: ["logprob_backward"],
+      inPlace: true,
       record: (rec, make) => {
         const inputs = { h: make.f32("h", [T, D]), w: make.f32("w", [V, D]), targetIds: ids(make) };
         const { saved } = logprobHead(rec, inputs.h, inputs.w, inputs.targetIds, { name: "logp" });
@@ -256,6 +267,7 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
     {
       name: `adamw on ${digitsOf(P)}parameters`,
       kernels: ["adamw"],
+      inPlace: true,
       record: (rec, make) => {
         const flat = (name: string) => make.f32(name, [P], () => 1e-3);
         const small = { norm: make.f32("norm", [4], () => 1), scalars: make.f32("scalars", [8], () => 1e-3) };

@@ -69,6 +69,8 @@ export interface Runner {
   readonly steps: readonly (readonly number[])[];
   /** Tokens that the network computes in an epoch, without dummies. */
   readonly tokens: number;
+  /** Positions that the head computes in an epoch. */
+  readonly targets: number;
   /** Tokens that the rows have, each completion with its prompt. */
   readonly rowTokens: number;
   readonly microBatches: number;
@@ -107,6 +109,7 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
     packing,
     steps,
     tokens: batches.reduce((sum, batch) => sum + batch.tokenCount, 0),
+    targets: batches.reduce((sum, batch) => sum + batch.targetCount, 0),
     rowTokens: examples.reduce((sum, example) => sum + tokenTotal(example), 0),
     microBatches: batches.length,
     destroy: () => {
@@ -190,12 +193,15 @@ export function stepNumbers(rows: readonly number[], learningRate = 0): StepNumb
   return { learningRate, step: 1, scale: 1 / rows.length };
 }
 
-/** One epoch of steps, each waited for as in training; returns seconds. */
-export async function runEpoch(runner: Runner, layout: Layout): Promise<number> {
+/** Steps (without a list, an epoch) as training makes them: the next is collated meanwhile. Returns seconds. */
+export async function runSteps(runner: Runner, layout: Layout, steps = runner.steps): Promise<number> {
+  const { engine } = runner;
   const start = performance.now();
-  for (const rows of runner.steps) {
-    runner.engine.submit(workOf(runner, rows, layout), stepNumbers(rows));
-    await runner.engine.finish();
+  let next = [...workOf(runner, steps[0]!, layout)];
+  for (const [i, rows] of steps.entries()) {
+    engine.submit(next, stepNumbers(rows));
+    if (i + 1 < steps.length) next = [...workOf(runner, steps[i + 1]!, layout)];
+    await engine.finish();
   }
   return (performance.now() - start) / 1000;
 }

@@ -7,6 +7,10 @@ import attention from "./attention.wgsl" with { type: "text" };
 import attention_common from "./attention_common.wgsl" with { type: "text" };
 import attention_dkv from "./attention_dkv.wgsl" with { type: "text" };
 import attention_dq from "./attention_dq.wgsl" with { type: "text" };
+import attention_group from "./attention_group.wgsl" with { type: "text" };
+import attention_group_common from "./attention_group_common.wgsl" with { type: "text" };
+import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text" };
+import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
 import matmul_block from "./matmul_block.wgsl" with { type: "text" };
@@ -47,6 +51,10 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_common,
   attention_dkv,
   attention_dq,
+  attention_group,
+  attention_group_common,
+  attention_group_dkv,
+  attention_group_dq,
   swiglu,
   sum,
   rope,

@@ -3,10 +3,14 @@
 #include common
 struct Params { rows: u32, columns: u32, texels: u32, extent: u32 }
 @group(0) @binding(1) var<uniform> params: Params;
+#if IMAGE
+@group(0) @binding(2) var source: texture_storage_2d<rgba32float, read>;
+#else
 #if VEC == 4
 @group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
 #else
 @group(0) @binding(2) var<storage, read> source: array<f32>;
+#end
 #end
 #if TEXTURE
 #if BF16
@@ -20,6 +24,9 @@ struct Params { rows: u32, columns: u32, texels: u32, extent: u32 }
 #include bf16
 
 fn quad(row: u32, column: u32) -> vec4<f32> {
+#if IMAGE
+  return textureLoad(source, vec2(column / 4u, row));
+#else
 #if VEC == 4
   if (column >= params.columns) {
     return vec4(0.0);
@@ -33,6 +40,7 @@ fn quad(row: u32, column: u32) -> vec4<f32> {
   }
 #end
   return values;
+#end
 #end
 }
 

@@ -30,7 +30,7 @@ export async function runTask<T>(
   options: OptionSet<T>,
   work: (given: Partial<T>, hooks: TaskHooks) => Promise<void>,
 ): Promise<never> {
-  quietWayland();
+  prepareEnvironment();
   const controller = new AbortController();
   let interruptedAt = 0;
   for (const name of interruptions()) {
@@ -155,7 +155,12 @@ function interruptions(): Deno.Signal[] {
   return Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
 }
 
-/** Without this variable libwayland, which some Vulkan drivers load, complains on standard error. */
-function quietWayland(): void {
-  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+/**
+ * Linux only. Without XDG_RUNTIME_DIR libwayland, which some Vulkan drivers load, complains on standard error; and the
+ * OpenGL backend, which would be taken where there is no Vulkan driver, takes minutes to compile compute shaders.
+ */
+function prepareEnvironment(): void {
+  if (Deno.build.os !== "linux") return;
+  const byDefault = { XDG_RUNTIME_DIR: "/tmp", DENO_WEBGPU_BACKEND: "vulkan" };
+  for (const [name, value] of Object.entries(byDefault)) if (!Deno.env.get(name)) Deno.env.set(name, value);
 }

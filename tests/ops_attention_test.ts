@@ -159,7 +159,7 @@ const pairs: Packing = [
   { prompt: 2, branches: [] },
   { prompt: 40, branches: [17, 45] },
 ];
-const rows = (K: number) => ({ ...simpleTile(K), kind: "rows" as const });
+const group: AttentionTile = { kind: "group" };
 
 const cases: Case[] = [
   { name: "one token", H: 2, G: 1, K: 6, packing: [{ prompt: 1, branches: [] }] },
@@ -170,8 +170,11 @@ const cases: Case[] = [
   { name: "K 12", H: 8, G: 8, K: 12, packing: pairs, dummies: 5, spare: 13 },
   { name: "K 7", H: 3, G: 3, K: 7, packing: pairs },
   { name: "K 32 images", H: 8, G: 4, K: 32, packing: pairs, dummies: 3, spare: 9 },
-  { name: "K 32 buffers", H: 8, G: 4, K: 32, packing: pairs, dummies: 3, spare: 9, tile: rows(32) },
+  { name: "K 32 buffers", H: 8, G: 4, K: 32, packing: pairs, dummies: 3, spare: 9, tile: simpleTile(32) },
   { name: "K 64 window", H: 4, G: 2, K: 64, packing: pairs, window: 13 },
+  { name: "K 8 group", H: 4, G: 2, K: 8, packing: pairs, dummies: 3, spare: 9, tile: group },
+  { name: "K 6 group", H: 6, G: 2, K: 6, packing: pairs, window: 9, tile: group },
+  { name: "K 64 group", H: 2, G: 2, K: 64, packing: pairs, dummies: 3, spare: 9, tile: group },
 ];
 
 for (const c of cases) Deno.test(`attention: ${c.name}`, () => check(c));

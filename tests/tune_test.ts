@@ -10,9 +10,18 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { type Problem, tuneProblem } from "../lib/gpu/tune.ts";
 import { getLoss } from "../lib/losses/mod.ts";
 import { parseModelConfig } from "../lib/model/config.ts";
+import { decodeLinear } from "../lib/ops/decode.ts";
 import { linear } from "../lib/ops/matmul.ts";
+import { rmsnorm } from "../lib/ops/norm.ts";
 import { recordedKernels } from "../lib/run/run_kernels.ts";
-import { applyChoices, collectClasses, prepareKernels, tuneClasses, workClasses } from "../lib/run/tune.ts";
+import {
+  applyChoices,
+  collectClasses,
+  prepareKernels,
+  tuneClasses,
+  type WorkClass,
+  workClasses,
+} from "../lib/run/tune.ts";
 import { type Choices, readChoices, writeChoices } from "../lib/run/tune_cache.ts";
 import { gpuGradients, gpuModel, packingFor } from "./gpu_model.ts";
 import { testGpu } from "./harness.ts";
@@ -168,11 +177,16 @@ async function fixtureConfig() {
   return parseModelConfig(JSON.parse(await Deno.readTextFile(path)), path);
 }
 
+const productsOf = (classes: readonly WorkClass[]) => classes.filter(({ key }) => key.startsWith("matmul "));
+
 Deno.test("a model's problem classes account for all matrix products of its plan", async () => {
   const gpu = nullGpu("software");
   const config = await fixtureConfig();
   const capacity = { tokens: 104, targets: 48, segments: 4 };
-  const classes = workClasses(gpu, { config, compute: "f32", capacity, training: true });
+  const all = workClasses(gpu, { config, compute: "f32", capacity, training: true });
+  const costs = all.map(({ totalFlops }) => totalFlops);
+  assertEquals(costs, costs.toSorted((a, b) => b - a));
+  const classes = productsOf(all);
   const { hidden_size: D, intermediate_size: F, num_hidden_layers: L, vocab_size: V, head_dim: K } = config;
   const qkv = (config.num_attention_heads + 2 * config.num_key_value_heads) * K;
   const perToken = L * (qkv * D + config.num_attention_heads * K * D + 3 * D * F);
@@ -181,13 +195,14 @@ Deno.test("a model's problem classes account for all matrix products of its plan
   assertEquals(classes.reduce((sum, { totalFlops }) => sum + totalFlops, 0), expected);
   const layouts = new Set(classes.map(({ key }) => key.split(" ").slice(0, 3).join(" ")));
   assertEquals([...layouts].sort(), ["matmul nn f32", "matmul nt f32", "matmul tn f32"]);
-  const costs = classes.map(({ totalFlops }) => totalFlops);
-  assertEquals(costs, costs.toSorted((a, b) => b - a));
 
-  const forward = workClasses(gpu, { config, compute: "bf16", capacity });
-  assert(forward.every(({ key }) => key.startsWith("matmul nt bf16")));
+  const forward = productsOf(workClasses(gpu, { config, compute: "bf16", capacity }));
+  assert(forward.length > 0 && forward.every(({ key }) => key.startsWith("matmul nt bf16")));
   const generation = { slots: 4, positions: 64, prefill: 64 };
-  assert(workClasses(gpu, { config, compute: "f32", generation }).length > 0);
+  const families = workClasses(gpu, { config, compute: "f32", generation }).map(({ key }) =>
+    key.split(" ")[0]
+  );
+  assertEquals([...new Set(families)].sort(), ["decode", "matmul", "rows"]);
 });
 
 /** One small product, as a class. */
@@ -238,6 +253,30 @@ Deno.test("a matrix product is tuned on the adapter, remembered, and the choice 
     }
   }));
 
+Deno.test("the variants of reductions and of decoding agree on the adapter, and choices reach their ops", async () => {
+  const gpu = await openGpu();
+  const record = (target: Gpu) => {
+    const rec = new Recorder(target);
+    const x = rec.tensor("x", [4, 64]);
+    const { y } = rmsnorm(rec, x, rec.tensor("gain", [64]), { name: "norm", eps: 1e-6 });
+    const norm = { gain: rec.tensor("gain", [64]), eps: 1e-6 };
+    decodeLinear(rec, y, rec.tensor("w", [96, 64]), { name: "y", swiglu: true, norm });
+    return rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader.label] : []);
+  };
+  // On a twin that counts as a GPU no variant is left out.
+  const classes = collectClasses({ ...gpu, adapterClass: "gpu" }, record);
+  assertEquals(classes.map(({ key }) => key).sort(), ["decode swiglu norm 2 7 6", "rows 2 6"]);
+  const usual = record(gpu);
+  for (const { key, example } of classes) {
+    const outcome = await tuneProblem(gpu, example(), { rounds: 0 });
+    assertEquals(outcome?.discarded, []);
+    assertEquals(outcome?.timings.length, example().variants.length);
+    applyChoices(gpu, { [key]: key.startsWith("rows") ? "group" : "columns_4" });
+  }
+  assert(record(gpu).every((label, i) => label !== usual[i]));
+  closeGpu(gpu);
+});
+
 Deno.test("an unknown choice is left out with a notice", async () => {
   const notices: string[] = [];
   const onEvent = (event: { type: string; text?: string }) => notices.push(event.text ?? "");
@@ -278,7 +317,7 @@ Deno.test("a long run tunes for some seconds and says so, a short one does not, 
   assertEquals(await prepare(1e9, true), { kernels: {}, announced: true });
   assertEquals(await prepare(1, true), { kernels: {}, announced: false });
   assertEquals(await prepare(1e9, false), { kernels: {}, announced: false });
-  const key = workClasses(nullGpu("software"), work)[0]!.key;
+  const key = productsOf(workClasses(nullGpu("software"), work))[0]!.key;
   const recorded = { [key]: "simple", "matmul nt f32 20 20 20": "simple" };
   // Those of the work's classes are recorded again.
   assertEquals(await prepare(1e9, true, recorded), { kernels: { [key]: "simple" }, announced: false });
@@ -299,7 +338,7 @@ Deno.test("fixed choices give the same bits again", async () => {
     const gpu = await openGpu();
     const params = await gpuModel(gpu, path);
     const capacity = packingFor(params, set.examples).shape;
-    const classes = workClasses(gpu, { config, compute: "f32", capacity, training: true });
+    const classes = productsOf(workClasses(gpu, { config, compute: "f32", capacity, training: true }));
     applyChoices(gpu, Object.fromEntries(classes.map(({ key }) => [key, "simple"])));
     const { gradients } = await gpuGradients(gpu, params, { set, loss, hyper: {} });
     const kernels = [...gpu.pipelines.keys()].map((label) => label.split(" ")[0]!);

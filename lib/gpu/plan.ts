@@ -252,8 +252,19 @@ function createTexture(gpu: Gpu, size: NonNullable<Tensor["texture"]>, label: st
   gpu.created.textures++;
   return requireDevice(gpu).createTexture({
     label,
-    size: [size.width, size.height],
+    size: (globalThis as any).NOPAD ? [size.width, size.height] : paddedSize(gpu, size),
     format: size.format,
     usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
   });
+}
+
+/**
+ * Texels that no kernel sees, so that rows of a software adapter's texture do not all fall into the same few sets of
+ * the processor's cache: an odd number of 64-byte lines a row.
+ */
+function paddedSize(gpu: Gpu, { width, height }: { width: number; height: number }): [number, number] {
+  if (gpu.adapterClass !== "software") return [width, height];
+  const lines = Math.ceil(width / 4);
+  const padded = 4 * (lines % 2 === 0 ? lines + 1 : lines);
+  return [padded <= gpu.limits.maxTextureDimension2D ? padded : width, height];
 }

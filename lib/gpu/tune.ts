@@ -284,7 +284,10 @@ function relativeError(a: Float32Array, b: Float32Array): number {
   return Number.isNaN(error) ? Infinity : error;
 }
 
-/** Numbers of mean 0 and variance 1, the same for a seed (xorshift32; sums of four are normal enough). */
+/** Random numbers repeat after so many: a prime, so that no two rows or columns of a matrix are alike. */
+const PERIOD = 65521;
+
+/** Numbers of mean 0 and variance 1/3, the same for a seed (xorshift32; sums of four uniform ones are normal enough). */
 function randomNumbers(count: number, seed: number): Float32Array<ArrayBuffer> {
   let state = 0x9e3779b9 ^ seed;
   const uniform = () => {
@@ -293,6 +296,9 @@ function randomNumbers(count: number, seed: number): Float32Array<ArrayBuffer> {
     state ^= state << 5;
     return (state >>> 0) / 2 ** 32 - 0.5;
   };
-  const unit = Math.sqrt(3);
-  return Float32Array.from({ length: count }, () => unit * (uniform() + uniform() + uniform() + uniform()));
+  const numbers = new Float32Array(count);
+  const block = numbers.subarray(0, PERIOD);
+  for (let i = 0; i < block.length; i++) block[i] = uniform() + uniform() + uniform() + uniform();
+  for (let at = PERIOD; at < count; at += PERIOD) numbers.set(block.subarray(0, count - at), at);
+  return numbers;
 }

@@ -7,6 +7,7 @@
  * (FlashAttention-2, Dao 2023). The cost is that of the ranges.
  */
 import type { Recorder } from "../gpu/recorder.ts";
+import type { Constants } from "../gpu/template.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type AttentionTile, defaultTile, tileConstants } from "./attention_tile.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
@@ -64,13 +65,12 @@ export function attention(
   const { extent } = qkv;
   const o = rec.tensor(`${options.name}.o`, [T, heads * headSize], { extent });
   const lse = rec.tensor(`${options.name}.lse`, [T, heads], { extent });
-  const tile = options.tile ?? defaultTile(rec.gpu, headSize, [qkv.shape[1]!]);
-  const [ROWS, KEYS] = tile.forward;
-  rec.dispatch("attention", {
+  const tile = options.tile ?? defaultTile(rec.gpu, headSize, { rows: T, rowFloats: [qkv.shape[1]!] });
+  const { kernel, ...launch } = launchFor(rec, tile, { pass: "forward", qkv, shape });
+  rec.dispatch(kernel, {
+    ...launch,
     bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, lse },
-    constants: { ...tileConstants(tile, headSize), ROWS, KEYS },
-    ...launch(rec, shape, { qkv, threads: Math.ceil(T / ROWS) * heads, tile }),
-    flops: 2 * T * T * heads * headSize,
+    flops: 4 * pairs(T) * heads * headSize,
   });
   return { o, lse };
 }
@@ -96,42 +96,46 @@ export function attentionBackward(
     [keyRanges, 8],
   ]);
   const dqkv = rec.tensor(`${options.name}.dqkv`, qkv.shape, { extent: qkv.extent });
-  const tile = options.tile ?? defaultTile(rec.gpu, headSize, [qkv.shape[1]!, dO.shape[1]!]);
-  const constants = tileConstants(tile, headSize);
+  const rowFloats = [qkv.shape[1]!, dO.shape[1]!];
+  const tile = options.tile ?? defaultTile(rec.gpu, headSize, { rows: T, rowFloats });
   const size = { width: heads, height: T, format: "rgba32float" as const };
   const stats = tile.kind === "image"
     ? rec.texture(`${options.name}.stats`, size, qkv.extent)
     : rec.tensor(`${options.name}.stats`, [T, heads, 2], { extent: qkv.extent });
 
-  const [ROWS, rowKeys] = tile.dq;
-  rec.dispatch("attention_dq", {
+  const { kernel, ...launch } = launchFor(rec, tile, { pass: "dq", qkv, shape });
+  rec.dispatch(kernel, {
+    ...launch,
     bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, d_o: dO, lse, stats, d_qkv: dqkv },
-    constants: { ...constants, ROWS, KEYS: rowKeys },
-    ...launch(rec, shape, { qkv, threads: Math.ceil(T / ROWS) * heads, tile }),
-    flops: 3 * T * T * heads * headSize,
+    flops: 6 * pairs(T) * heads * headSize,
   });
 
-  const [KEYS, QUERIES] = tile.dkv;
-  const group = heads / kvHeads;
-  const headsPerDispatch = Math.max(1, Math.floor(MOST_ITERATIONS / (Math.ceil(T / QUERIES) + 3)));
-  for (let from = 0; from < group; from += headsPerDispatch) {
-    const to = Math.min(group, from + headsPerDispatch);
-    const { grid, params } = launch(rec, shape, { qkv, threads: Math.ceil(T / KEYS) * kvHeads, tile });
-    rec.dispatch("attention_dkv", {
-      bind: {
-        key_ranges: keyRanges,
-        qkv: source(rec, qkv, tile),
-        d_o: source(rec, dO, tile),
-        stats,
-        d_qkv: dqkv,
-      },
-      constants: { ...constants, KEYS, QUERIES, ADD: from > 0 },
-      grid,
-      params: { ...params, from_head: from, to_head: to },
-      flops: 4 * T * T * (to - from) * kvHeads * headSize,
-    });
+  const bind = {
+    key_ranges: keyRanges,
+    qkv: source(rec, qkv, tile),
+    d_o: source(rec, dO, tile),
+    stats,
+    d_qkv: dqkv,
+  };
+  for (const part of headParts(tile, heads / kvHeads, T)) {
+    const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, part });
+    rec.dispatch(kernel, { ...launch, bind, flops: 8 * pairs(T) * (part[1] - part[0]) * kvHeads * headSize });
   }
   return dqkv;
+}
+
+/** Nominal (query, key) pairs of T packed rows, for the listing: the ranges are known at run time only. */
+function pairs(T: number): number {
+  return T * Math.min(T, 1024) / 2;
+}
+
+/** Which heads of a key head's group one dispatch takes: as many as keep within MOST_ITERATIONS. */
+function headParts(tile: AttentionTile, group: number, T: number): [from: number, to: number][] {
+  const passes = tile.kind === "group" ? 0 : Math.ceil(T / tile.dkv[1]) + 3;
+  const most = passes === 0 ? group : Math.max(1, Math.floor(MOST_ITERATIONS / passes));
+  const parts: [number, number][] = [];
+  for (let from = 0; from < group; from += most) parts.push([from, Math.min(group, from + most)]);
+  return parts;
 }
 
 /** The tensor as the tile's kernels read it. */
@@ -145,27 +149,61 @@ function source(rec: Recorder, tensor: Tensor, tile: AttentionTile): Tensor {
   );
 }
 
-/** Grid and common parameters of a dispatch over so many threads. */
-function launch(
+type Pass = "forward" | "dq" | "dkv";
+
+const KERNELS: Record<Pass, { thread: string; group: string; held: string; taken: string }> = {
+  forward: { thread: "attention", group: "attention_group", held: "ROWS", taken: "KEYS" },
+  dq: { thread: "attention_dq", group: "attention_group_dq", held: "ROWS", taken: "KEYS" },
+  dkv: { thread: "attention_dkv", group: "attention_group_dkv", held: "KEYS", taken: "QUERIES" },
+};
+
+/** Kernel, constants, parameters and grid of one pass. */
+function launchFor(
   rec: Recorder,
-  shape: AttentionShape,
-  options: { qkv: Tensor; threads: number; tile: AttentionTile },
-): { grid: [number, number]; params: Record<string, number> } {
-  const { qkv, threads, tile } = options;
+  tile: AttentionTile,
+  options: { pass: Pass; qkv: Tensor; shape: AttentionShape; part?: [from: number, to: number] },
+): { kernel: string; constants: Constants; params: Record<string, number>; grid: [number, number] } {
+  const { pass, qkv, shape, part } = options;
+  const T = qkv.shape[0]!;
+  const names = KERNELS[pass];
+  const heads = pass === "dkv" ? shape.kvHeads : shape.heads;
   const constants = tileConstants(tile, shape.headSize);
-  const workgroups = Math.max(1, Math.ceil(threads / Number(constants.WG)));
-  const params = {
-    rows: qkv.shape[0]!,
+  const common = {
+    rows: T,
     extent: qkv.extent ?? NO_EXTENT,
     heads: shape.heads,
     group: shape.heads / shape.kvHeads,
     kv_heads: shape.kvHeads,
     scale: shape.scale,
-    workgroups,
-    stride: strideFor(workgroups),
-    chunks: Number(constants.CHUNKS),
   };
-  return { grid: grid1d(rec.gpu, workgroups), params };
+  if (tile.kind === "group") {
+    const workgroups = Math.ceil(T / 32) * heads;
+    return {
+      kernel: names.group,
+      constants,
+      params: { ...common, workgroups },
+      grid: grid1d(rec.gpu, workgroups),
+    };
+  }
+  const [held, taken] = tile[pass];
+  const workgroups = Math.max(1, Math.ceil(Math.ceil(T / held) * heads / Number(constants.WG)));
+  return {
+    kernel: names.thread,
+    constants: {
+      ...constants,
+      [names.held]: held,
+      [names.taken]: taken,
+      ...(part ? { ADD: part[0] > 0 } : {}),
+    },
+    params: {
+      ...common,
+      workgroups,
+      stride: strideFor(workgroups),
+      chunks: Number(constants.CHUNKS),
+      ...(part ? { from_head: part[0], to_head: part[1] } : {}),
+    },
+    grid: grid1d(rec.gpu, workgroups),
+  };
 }
 
 /** A number near 0.618 `count` without common divisor, so that `i · stride mod count` visits all, evenly spread. */

@@ -170,7 +170,7 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
   const doubled = swiglu ? 2 : 1;
   let TN = variant.tileColumns ?? 1;
   if (variant.tileColumns === undefined) {
-    const most = software ? 8 / doubled : 4 / doubled;
+    const most = software ? 8 : 4 / doubled;
     const enough = software ? 32 : 256; // invocations or workgroups that keep the adapter busy
     while (TN < most && N / (2 * TN) >= enough) TN *= 2;
   }
@@ -237,9 +237,8 @@ export function decodeAttention(
   const QH = queriesTogether(H / G, K, rec.gpu.adapterClass === "software" ? 64 : 128);
   const parts = H / G / QH;
   const tasks = B * G * parts;
-  const software = rec.gpu.adapterClass === "software";
-  // Software adapters pay for barriers: lanes share keys only where there are too few heads to occupy them.
-  let SPLIT = variant.split ?? (software ? (tasks < 8 ? 8 : 1) : 32);
+  // Software adapters pay for barriers. Never by the number of slots: a prompt's bits shall not depend on its batch.
+  let SPLIT = variant.split ?? (rec.gpu.adapterClass === "software" ? 1 : 32);
   while (SPLIT > 1 && 4 * SPLIT * QH * (K + 2) > rec.gpu.limits.maxComputeWorkgroupStorageSize) SPLIT /= 2;
   const o = rec.tensor(name, [B, H * K]);
   const SIZE = SPLIT > 1 ? SPLIT : 8;

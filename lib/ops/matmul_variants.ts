@@ -1,8 +1,8 @@
 /**
  * The variants of the matrix product, and which one a product gets.
  *
- * Variant 0 takes any sizes on any adapter. The others are tried in the order of `defaultVariants` unless
- * `preferVariant` (the tuner) has named one for the product's class.
+ * Variant 0 takes any sizes on any adapter. `image_*` and `buffer_*` are for software adapters, `block_*` and `rows_*`
+ * for GPUs (all run anywhere). Defaults depend on adapter class and sizes; `preferVariant` (the tuner) overrides them.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
@@ -42,10 +42,8 @@ export interface MatmulVariant {
 /** Every variant; number 0 supports everything. */
 export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
-  ...[[1, 8], [1, 16], [4, 8], [8, 8], [8, 16], [16, 16]].map(([tm, tn]) => tileVariant("image", tm!, tn!)),
-  ...[[1, 4], [1, 8], [1, 16], [2, 8], [2, 16], [4, 8], [4, 16], [8, 8], [8, 16], [16, 8], [16, 4]].map((
-    [tm, tn],
-  ) => tileVariant("buffer", tm!, tn!)),
+  ...([[1, 8], [4, 8], [8, 8], [8, 16], [16, 16]] as const).map(([tm, tn]) => tileVariant("image", tm, tn)),
+  ...([[1, 8], [2, 8], [4, 8], [8, 8], [8, 16]] as const).map(([tm, tn]) => tileVariant("buffer", tm, tn)),
   ...[1, 2, 4, 8, 16].map(rowsVariant),
   blockVariant(64),
   blockVariant(128),
@@ -106,7 +104,7 @@ export function chooseVariant(rec: Recorder, problem: MatmulProblem): MatmulVari
 
 /** Candidates without tuning, best first. */
 function defaultVariants(rec: Recorder, problem: MatmulProblem): string[] {
-  return rec.gpu.adapterClass === "gpu" ? gpuDefaults(problem) : softwareDefaults(problem);
+  return rec.gpu.adapterClass === "gpu" ? gpuDefaults(problem) : softwareDefaults(rec, problem);
 }
 
 function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
@@ -115,8 +113,11 @@ function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
   return rows * columns >= 128 * 128 * 128 ? ["block_128"] : ["block_64"];
 }
 
-function softwareDefaults({ rows, columns }: MatmulProblem): string[] {
-  return rows * columns < 128 * 128 ? ["image_8x8"] : ["image_8x16"];
+/** Copying to images pays where the product is large; few rows stream their weights from where they lie. */
+function softwareDefaults(rec: Recorder, { layout, rows, columns, depth }: MatmulProblem): string[] {
+  if (layout === "nt" && rows <= 8 && rec.compute === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
+  if (rec.compute === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
+  return rows * columns < 128 * 128 ? ["image_8x8", "buffer_8x8"] : ["image_8x16", "buffer_8x16"];
 }
 
 /** The least power of two that is not less. */

@@ -54,9 +54,15 @@ function pack(rec: Recorder, matrix: Tensor, form: { bf16: boolean; texture: boo
   const packed = form.texture
     ? rec.texture(name, { width: texels, height: rows, format }, matrix.extent)
     : rec.tensor(name, [rows, texels * perTexel], { dtype: "bf16", extent: matrix.extent });
+  const image = form.bf16 && form.texture && !(globalThis as any).NOIMG ? rec.image(matrix) : null;
   rec.dispatch("pack", {
-    constants: { BF16: form.bf16, TEXTURE: form.texture, VEC: columns % 4 === 0 ? 4 : 1 },
-    bind: { source: matrix, packed },
+    constants: {
+      BF16: form.bf16,
+      TEXTURE: form.texture,
+      IMAGE: image !== null,
+      VEC: columns % 4 === 0 ? 4 : 1,
+    },
+    bind: { source: image ?? matrix, packed },
     params: { rows, columns, texels, extent: matrix.extent ?? NO_EXTENT },
     grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
   });

@@ -132,7 +132,7 @@ const SHARE = 0.03;
 /** Below this tuning would end before it has compared anything. */
 const LEAST_SECONDS = 1;
 /** FLOP per second that estimate how long a run will take. */
-const SPEED = { software: 2e10, gpu: 5e12 };
+const SPEED = { software: 1e10, gpu: 5e12 };
 
 /** How `prepareKernels` goes about it. */
 export interface PrepareOptions extends RunHooks {

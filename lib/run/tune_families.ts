@@ -25,7 +25,7 @@ export function planningTwin(gpu: Gpu): Gpu {
 }
 
 /** Larger products are timed on a part of their result: variants keep their order, and a candidate costs little. */
-const MOST_FLOPS = { software: 1e8, gpu: 1e11 };
+const MOST_FLOPS = { software: 1e8, gpu: 5e10 };
 
 type Sizes = Pick<MatmulProblem, "layout" | "rows" | "columns" | "depth">;
 
@@ -159,12 +159,20 @@ export const decodeFamily: Family = {
       see && ((product) => {
         const { rows, columns, depth } = product;
         const key = `decode ${decodeChoices.classOf(product)}`;
-        see({ key, flops: 2 * rows * columns * depth, example: () => decodeProblem(key, product) });
+        const names = gpu.adapterClass === "software"
+          ? decodeChoices.names.filter(unsplit)
+          : decodeChoices.names;
+        see({ key, flops: 2 * rows * columns * depth, example: () => decodeProblem(key, product, names) });
       }),
     ),
 };
 
-function decodeProblem(key: string, product: DecodeProduct): Problem {
+/** Lanes that share a tile pay on GPUs alone: a software adapter runs them one after the other, and compiles for seconds. */
+function unsplit(variant: string): boolean {
+  return decodeVariants[variant]!.split === undefined;
+}
+
+function decodeProblem(key: string, product: DecodeProduct, variants: readonly string[]): Problem {
   const { rows, columns, depth, swiglu } = product;
   const outputs = swiglu ? columns / 2 : columns;
   return {
@@ -178,7 +186,7 @@ function decodeProblem(key: string, product: DecodeProduct): Problem {
       ...(product.bias ? { bias: { shape: [columns] } } : {}),
       ...(product.residual ? { residual: { shape: [rows, outputs] } } : {}),
     },
-    variants: decodeChoices.names,
+    variants,
     fallback: "auto",
     tolerance: 2e-5,
     record: (rec, variant, { x, w, y, gain, bias, residual }) => {
