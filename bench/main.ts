@@ -11,6 +11,7 @@ import { matmulSuite } from "./matmul.ts";
 import { opsSuite } from "./ops.ts";
 import { pairsSuite } from "./pairs.ts";
 import { loadMatmulPeers } from "./peer.ts";
+import { applyCached } from "../lib/run/tune.ts";
 import { type Row, Rows } from "./row.ts";
 import { startupSuite } from "./startup.ts";
 import { stepSuite } from "./step.ts";
@@ -24,6 +25,8 @@ export interface BenchOptions {
   readonly suites: readonly SuiteName[];
   readonly json: string | undefined;
   readonly peers: boolean;
+  /** Whether kernels are chosen as earlier tuning on this adapter found. */
+  readonly tuned: boolean;
   readonly python: string | undefined;
   readonly model: string | undefined;
   readonly data: string | undefined;
@@ -47,6 +50,7 @@ Suites (all without any): ${SUITES.join(", ")}
   --rows N           rows that are taken from the data (40)
   --max-length N     tokens of a row (1024)
   --batch-size N     pairs per step (8)
+  --no-tune          the default kernels, not those that deno task tune has found for this adapter
   --rounds N         rounds of what is compared (5)
   --prompt TEXT      generate: the prompt
   --new-tokens N     generate: tokens to make (128)
@@ -57,6 +61,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
   const values = new Map<string, string>();
   const suites: SuiteName[] = [];
   let peers = false;
+  let tuned = true;
   const known = [
     ...["json", "python", "model", "data", "rows", "max-length", "batch-size", "rounds", "prompt"],
     "new-tokens",
@@ -70,12 +75,13 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
       }
       suites.push(arg as SuiteName);
     } else if (flag === "peers") peers = true;
+    else if (flag === "no-tune") tuned = false;
     else if (known.includes(flag)) {
       const value = inline ?? args[++i];
       if (value === undefined) throw new InputError(`--${flag} wants a value.`);
       values.set(flag, value);
     } else {
-      const flags = ["peers", ...known].map((name) => `--${name}`).join(", ");
+      const flags = ["peers", "no-tune", ...known].map((name) => `--${name}`).join(", ");
       throw new InputError(`There is no flag --${flag}; there are ${flags}.`);
     }
   }
@@ -93,6 +99,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     suites: suites.length > 0 ? suites : SUITES,
     json: values.get("json"),
     peers,
+    tuned,
     python: values.get("python"),
     model: values.get("model"),
     data: values.get("data"),
@@ -113,6 +120,12 @@ export async function bench(
   const gpu = await openGpu();
   try {
     print(`adapter: ${gpu.name} (${gpu.adapterClass}), ${navigator.hardwareConcurrency} cores`);
+    const choices = options.tuned ? (await applyCached(gpu)).size : 0;
+    print(
+      choices > 0
+        ? `kernels: ${choices} choices remembered from tuning on this adapter, else the defaults of its class`
+        : "kernels: the defaults of the adapter's class (deno task tune finds better ones)",
+    );
     print("best / median of interleaved rounds");
     const rows: Row[] = [];
     const ceiling = new Ceiling(gpu);

@@ -58,9 +58,9 @@ fn main(
     }
     walk = vec4<u32>(a, b);
   }
-  let union = workgroupUniformLoad(&walk);
-  let a_blocks = blocks_of(union.xy);
-  let blocks = a_blocks + blocks_of(union.zw);
+  let span = workgroupUniformLoad(&walk);
+  let a_blocks = blocks_of(span.xy);
+  let blocks = a_blocks + blocks_of(span.zw);
 
   let to_log2 = params.scale * LOG2E;
   let width = qkv_width();
@@ -75,23 +75,23 @@ fn main(
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
-    let start = select(union.z + (block - a_blocks) * SIDE, union.x + block * SIDE, in_a);
-    let final_key = select(union.w, union.y, in_a) - 1u;
+    let start = select(span.z + (block - a_blocks) * SIDE, span.x + block * SIDE, in_a);
+    let final_key = select(span.w, span.y, in_a) - 1u;
 #for i in 0..4
 #for j in 0..4
     var s${i}_${j} = 0.0;
 #end
 #end
-    for (var from = 0u; from < ${K}u; from += SIDE) {
+    for (var base = 0u; base < ${K}u; base += SIDE) {
       workgroupBarrier();
       for (var e = lane; e < SIDE * SIDE; e += 64u) {
         let r = e / SIDE;
         let c = e % SIDE;
         var left = 0.0;
         var right = 0.0;
-        if (from + c < ${K}u) {
-          left = qkv[min(first + r, last) * width + q_column + from + c] * to_log2;
-          right = qkv[min(start + r, final_key) * width + k_column + from + c];
+        if (base + c < ${K}u) {
+          left = qkv[min(first + r, last) * width + q_column + base + c] * to_log2;
+          right = qkv[min(start + r, final_key) * width + k_column + base + c];
         }
         pool[r * PITCH + c] = left;
         pool[(SIDE + r) * PITCH + c] = right;
@@ -120,18 +120,18 @@ fn main(
 
     // Two lanes a row: highest score, weights, their sum.
     let row = lane / 2u;
-    let half = row * PITCH + (lane % 2u) * 16u;
+    let side = row * PITCH + (lane % 2u) * 16u;
     var top = most[row];
     for (var j = 0u; j < 16u; j++) {
-      top = max(top, score[half + j]);
+      top = max(top, score[side + j]);
     }
     halves[lane] = top;
     workgroupBarrier();
     top = max(halves[row * 2u], halves[row * 2u + 1u]);
     var part = 0.0;
     for (var j = 0u; j < 16u; j++) {
-      let p = exp2(score[half + j] - top);
-      score[half + j] = p;
+      let p = exp2(score[side + j] - top);
+      score[side + j] = p;
       part += p;
     }
     workgroupBarrier();
@@ -149,15 +149,15 @@ fn main(
     o${i}_${c} *= shrink[ty + ${8 * i}u];
 #end
 #end
-    for (var from = 0u; from < SIDE; from += ${STAGED}u) {
+    for (var base = 0u; base < SIDE; base += ${STAGED}u) {
       workgroupBarrier();
       for (var e = lane; e < ${STAGED * K}u; e += 64u) {
-        pool[e] = qkv[min(start + from + e / ${K}u, final_key) * width + v_column + e % ${K}u];
+        pool[e] = qkv[min(start + base + e / ${K}u, final_key) * width + v_column + e % ${K}u];
       }
       workgroupBarrier();
       for (var j = 0u; j < ${STAGED}u; j++) {
 #for i in 0..4
-        let p${i} = score[(ty + ${8 * i}u) * PITCH + from + j];
+        let p${i} = score[(ty + ${8 * i}u) * PITCH + base + j];
 #end
 #for c in 0..COLUMNS
         let v${c} = pool[j * ${K}u + tx + ${8 * c}u];

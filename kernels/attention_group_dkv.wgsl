@@ -91,22 +91,22 @@ fn main(
 #end
 #end
 #for pass in 0..2
-    for (var from = 0u; from < ${K}u; from += SIDE) {
+    for (var base = 0u; base < ${K}u; base += SIDE) {
       workgroupBarrier();
       for (var e = lane; e < SIDE * SIDE; e += 64u) {
         let r = e / SIDE;
         let c = e % SIDE;
         var left = 0.0;
         var right = 0.0;
-        if (from + c < ${K}u) {
+        if (base + c < ${K}u) {
           let key = min(first + r, last);
           let query = min(start + r, final_query);
 #if pass == 0
-          left = qkv[key * width + k_column + from + c] * to_log2;
-          right = qkv[query * width + q_column + from + c];
+          left = qkv[key * width + k_column + base + c] * to_log2;
+          right = qkv[query * width + q_column + base + c];
 #else
-          left = qkv[key * width + v_column + from + c];
-          right = d_o[query * o_width + q_column + from + c];
+          left = qkv[key * width + v_column + base + c];
+          right = d_o[query * o_width + q_column + base + c];
 #end
         }
         pool[r * PITCH + c] = left;
@@ -155,10 +155,10 @@ fn main(
 #end
 #end
 #end
-    for (var from = 0u; from < SIDE; from += ${STAGED}u) {
+    for (var base = 0u; base < SIDE; base += ${STAGED}u) {
       workgroupBarrier();
       for (var e = lane; e < ${STAGED * K}u; e += 64u) {
-        let query = min(start + from + e / ${K}u, final_query);
+        let query = min(start + base + e / ${K}u, final_query);
 #if pass == 0
         pool[e] = d_o[query * o_width + q_column + e % ${K}u];
 #else
@@ -168,7 +168,7 @@ fn main(
       workgroupBarrier();
       for (var j = 0u; j < ${STAGED}u; j++) {
 #for i in 0..4
-        let weight${i} = score[(ty + ${8 * i}u) * PITCH + from + j];
+        let weight${i} = score[(ty + ${8 * i}u) * PITCH + base + j];
 #end
 #for c in 0..COLUMNS
         let x${c} = pool[j * ${K}u + tx + ${8 * c}u];

@@ -66,9 +66,9 @@ fn main(
     }
     walk = vec4<u32>(a, b);
   }
-  let union = workgroupUniformLoad(&walk);
-  let a_blocks = blocks_of(union.xy);
-  let blocks = a_blocks + blocks_of(union.zw);
+  let span = workgroupUniformLoad(&walk);
+  let a_blocks = blocks_of(span.xy);
+  let blocks = a_blocks + blocks_of(span.zw);
 
   let to_log2 = params.scale * LOG2E;
   let width = qkv_width();
@@ -84,8 +84,8 @@ fn main(
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
-    let start = select(union.z + (block - a_blocks) * SIDE, union.x + block * SIDE, in_a);
-    let final_key = select(union.w, union.y, in_a) - 1u;
+    let start = select(span.z + (block - a_blocks) * SIDE, span.x + block * SIDE, in_a);
+    let final_key = select(span.w, span.y, in_a) - 1u;
 #for i in 0..4
 #for j in 0..4
     var s${i}_${j} = 0.0;
@@ -93,22 +93,22 @@ fn main(
 #end
 #end
 #for pass in 0..2
-    for (var from = 0u; from < ${K}u; from += SIDE) {
+    for (var base = 0u; base < ${K}u; base += SIDE) {
       workgroupBarrier();
       for (var e = lane; e < SIDE * SIDE; e += 64u) {
         let r = e / SIDE;
         let c = e % SIDE;
         var left = 0.0;
         var right = 0.0;
-        if (from + c < ${K}u) {
+        if (base + c < ${K}u) {
           let row = min(first + r, last);
           let key = min(start + r, final_key);
 #if pass == 0
-          left = qkv[row * width + q_column + from + c] * to_log2;
-          right = qkv[key * width + k_column + from + c];
+          left = qkv[row * width + q_column + base + c] * to_log2;
+          right = qkv[key * width + k_column + base + c];
 #else
-          left = d_o[row * o_width + q_column + from + c];
-          right = qkv[key * width + v_column + from + c];
+          left = d_o[row * o_width + q_column + base + c];
+          right = qkv[key * width + v_column + base + c];
 #end
         }
         pool[r * PITCH + c] = left;
@@ -143,15 +143,15 @@ fn main(
     );
 #end
 #end
-    for (var from = 0u; from < SIDE; from += ${STAGED}u) {
+    for (var base = 0u; base < SIDE; base += ${STAGED}u) {
       workgroupBarrier();
       for (var e = lane; e < ${STAGED * K}u; e += 64u) {
-        pool[e] = qkv[min(start + from + e / ${K}u, final_key) * width + k_column + e % ${K}u];
+        pool[e] = qkv[min(start + base + e / ${K}u, final_key) * width + k_column + e % ${K}u];
       }
       workgroupBarrier();
       for (var j = 0u; j < ${STAGED}u; j++) {
 #for i in 0..4
-        let ds${i} = score[(ty + ${8 * i}u) * PITCH + from + j];
+        let ds${i} = score[(ty + ${8 * i}u) * PITCH + base + j];
 #end
 #for c in 0..COLUMNS
         let k${c} = pool[j * ${K}u + tx + ${8 * c}u];

@@ -177,7 +177,7 @@ function launchFor(
     scale: shape.scale,
   };
   if (tile.kind === "group") {
-    const workgroups = Math.ceil(T / 32) * heads;
+    const workgroups = Math.max(1, Math.ceil(T / 32) * heads);
     return {
       kernel: names.group,
       constants,

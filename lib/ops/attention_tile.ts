@@ -49,7 +49,7 @@ export function defaultTile(
 ): AttentionTile {
   if (gpu.adapterClass === "gpu") return { kind: "group" };
   const most = gpu.limits.maxTextureDimension2D;
-  const images = headSize % 4 === 0 && size.rows <= most &&
+  const images = headSize % 4 === 0 && size.rows > 0 && size.rows <= most &&
     size.rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
   return images ? imageTile(headSize) : simpleTile(headSize);
 }

@@ -10,6 +10,7 @@ import { closeGpu, type Gpu, openGpu } from "../gpu/device.ts";
 import { type ModelConfig, paramSpecs, parseModelConfig } from "../model/config.ts";
 import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
 import type { TrainEvent } from "./progress.ts";
+import { applyCached } from "./tune.ts";
 
 /** What every long task may be handed. */
 export interface RunHooks {
@@ -96,6 +97,7 @@ export async function openAdapter({ onEvent }: RunHooks): Promise<Gpu> {
 export async function withAdapter<T>(hooks: RunHooks, work: (gpu: Gpu) => Promise<T>): Promise<T> {
   const gpu = await openAdapter(hooks);
   try {
+    await applyCached(gpu, hooks);
     return await work(gpu);
   } finally {
     closeGpu(gpu);

@@ -29,6 +29,8 @@ export interface StepProfile {
   readonly dispatches: readonly ProfiledDispatch[];
   readonly microBatches: number;
   readonly tokens: number;
+  /** Buffers copied into textures, cleared or copied, over the micro-batches; not timed. */
+  readonly copies: { readonly count: number; readonly sizeBytes: number };
   /** Sum over the dispatches. */
   readonly kernelMs: number;
   /** From the first submit to the step's results on the host, best of the rounds, without timestamps. */
@@ -79,8 +81,14 @@ export async function profileStep(
   const dispatches = [...best, ...timed.values()];
   const result = await engine.finish();
   const updateMs = sumMs([...timed.values()]);
+  const copies = addCopies([
+    { plan: plans.zero, times: 1 },
+    { plan: plans.micro, times: microBatches },
+    { plan: plans.update, times: 1 },
+  ]);
   const profile = {
     dispatches,
+    copies,
     microBatches,
     tokens,
     kernelMs: sumMs(dispatches),
@@ -113,6 +121,19 @@ function addTimes(
   });
 }
 
+function addCopies(plans: readonly { plan: Plan; times: number }[]): { count: number; sizeBytes: number } {
+  let count = 0;
+  let sizeBytes = 0;
+  for (const { plan, times } of plans) {
+    for (const step of plan.steps) {
+      if (step.kind === "dispatch") continue;
+      count += times;
+      sizeBytes += times * step.target.sizeBytes;
+    }
+  }
+  return { count, sizeBytes };
+}
+
 /**
  * Operations of the rows that a micro-batch really has; a dispatch notes those of the whole capacity, attention those of
  * one causal sequence as long as the capacity.
@@ -143,7 +164,7 @@ function sumMs(list: readonly ProfiledDispatch[]): number {
 
 /** The profile as tables for a person: by part, by kernel, by operation; and what is not kernels. */
 export function profileText(profile: StepProfile): string {
-  const { dispatches, kernelMs, wallMs, tokens, microBatches } = profile;
+  const { dispatches, copies, kernelMs, wallMs, tokens, microBatches } = profile;
   const labels = shortLabels(dispatches.map(({ kernel }) => kernel));
   const flops = dispatches.reduce((sum, d) => sum + d.flops, 0);
   const rest = wallMs - kernelMs;
@@ -154,9 +175,9 @@ export function profileText(profile: StepProfile): string {
     `  kernels      ${kernelMs.toFixed(1).padStart(9)} ms  ${per(kernelMs)}  ${
       (flops / kernelMs / 1e6).toFixed(1)
     } GFLOP/s, ${dispatches.reduce((sum, d) => sum + d.calls, 0)} dispatches`,
-    `  not kernels  ${rest.toFixed(1).padStart(9)} ms  ${
-      per(rest)
-    }  copies, submission, collating, the wait at the end`,
+    `  not kernels  ${rest.toFixed(1).padStart(9)} ms  ${per(rest)}  ${copies.count} copies of ${
+      (copies.sizeBytes / 2 ** 20).toFixed(0)
+    } MB, submission, collating, the wait at the end`,
     "",
     table("part of the network", group(dispatches, (d) => plain(d.scope)), wallMs),
     table("kernel", group(dispatches, (d) => labels.get(d.kernel)!), wallMs),

@@ -17,6 +17,7 @@ import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from 
 import { scoreExamples } from "./reference.ts";
 import { programSetup, withReference } from "./reference_pass.ts";
 import { writeReport } from "./report.ts";
+import { prepareTraining } from "./run_kernels.ts";
 import { createRunDir, MetricsFile, writeJson } from "./run_dir.ts";
 import {
   type Answers,
@@ -79,6 +80,7 @@ class TrainRun {
     const { options, policy, checkpoint, runDir } = job;
     const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
     const ropeTable = createRopeTable(gpu, policy.config, positions);
+    const kernels = await prepareTraining(gpu, job, hooks);
     const rows = await withReference(gpu, job, { ropeTable, hooks });
     const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
     if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
@@ -104,6 +106,7 @@ class TrainRun {
       output_dir: runDir,
       versions: VERSIONS,
       adapter: gpu.name,
+      kernels,
       data_hash: job.train.hash,
     });
     const metrics = await MetricsFile.open(runDir, checkpoint?.state.step ?? 0);

@@ -208,7 +208,7 @@ export async function tuneClasses(
     for (const { variant, why } of outcome.discarded) {
       options.onEvent?.({
         type: "notice",
-        text: `kernel ${variant} is left out for ${outcome.key}: it ${why}`,
+        text: `kernel ${variant} is left out for ${outcome.key}: ${why}`,
       });
     }
     options.onOutcome?.(outcome, i + 1);
