@@ -55,6 +55,8 @@ export interface Layout {
   readonly packed: boolean;
   /** False: the head computes a log-probability at every token, as trainers do that mask afterwards. */
   readonly completionOnly: boolean;
+  /** Tokens of a micro-batch at most. */
+  readonly tokenBudget?: number;
 }
 
 export const FULL: Layout = { compute: "f32", sharePrompt: true, packed: true, completionOnly: true };
@@ -127,7 +129,7 @@ function stepsOf(count: number, batchSize: number): number[][] {
 
 function packingOf({ examples, batchSize, model }: Workload, layout: Layout): Packing {
   const { sharePrompt } = layout;
-  const budget = { tokenBudget: "auto" as const, sharePrompt };
+  const budget = { tokenBudget: layout.tokenBudget ?? "auto" as const, sharePrompt };
   // One example per micro-batch: the capacity is the largest example's.
   const shape = shapeFor(examples, { ...budget, batchSize: layout.packed ? batchSize : 1 });
   const all = layout.completionOnly ? shape : { ...shape, targets: shape.tokens + shape.segments };

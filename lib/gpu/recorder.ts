@@ -166,7 +166,7 @@ export class Recorder {
   /** What `make` records from `tensor`, once for as long as the tensor is not written again. */
   derived(tensor: Tensor, kind: string, make: () => Tensor): Tensor {
     const root = tensor.base ?? tensor;
-    const key = `${kind} ${tensor.baseOffset ?? 0} ${tensor.shape.join("x")}`;
+    const key = `${kind}${spanOf(tensor)}`;
     const version = this.#versions.get(root) ?? 0;
     const family = this.#derived.get(root) ?? new Map<string, { version: number; tensor: Tensor }>();
     this.#derived.set(root, family);
@@ -175,6 +175,15 @@ export class Recorder {
     const made = make();
     family.set(key, { version, tensor: made });
     return made;
+  }
+
+  /**
+   * What was derived from `tensor` is made anew when it is wanted again: derived forms stay in memory from their first
+   * use to their last, which is too long where these lie far apart and the tensor is large.
+   */
+  forget(tensor: Tensor): void {
+    const family = this.#derived.get(tensor.base ?? tensor);
+    for (const key of family?.keys() ?? []) if (key.endsWith(spanOf(tensor))) family!.delete(key);
   }
 
   #touch(tensor: Tensor): void {
@@ -189,6 +198,11 @@ export class Recorder {
   #push(step: Step): void {
     this.steps.push(step);
   }
+}
+
+/** Tells windows of one tensor apart. */
+function spanOf(tensor: Tensor): string {
+  return ` ${tensor.baseOffset ?? 0} ${tensor.shape.join("x")}`;
 }
 
 const unbounded = new WeakMap<Gpu, Tensor>();

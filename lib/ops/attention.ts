@@ -125,7 +125,7 @@ export function attentionBackward(
 }
 
 /** Nominal (query, key) pairs of T packed rows, for the listing: the ranges are known at run time only. */
-function pairs(T: number): number {
+export function pairs(T: number): number {
   return T * Math.min(T, 1024) / 2;
 }
 

@@ -9,7 +9,7 @@ import { linear, linearBackwardInput, linearBackwardWeight } from "./matmul.ts";
 import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
 
 /** Bytes that the logits of one chunk may take. */
-const LOGITS_BYTES = 16 * 2 ** 20;
+const LOGITS_BYTES = 64 * 2 ** 20;
 
 /** h `[N, D]` = x's rows at `targetRows` u32 `[N]`: the scored positions. */
 export function gatherRows(rec: Recorder, x: Tensor, targetRows: Tensor, { name }: { name: string }): Tensor {
@@ -48,7 +48,7 @@ export interface Logprobs {
 
 /**
  * Log-probabilities of `targetIds` u32 `[N]` under softmax(h · wᵀ), h `[N, D]`, w `[V, D]`, with an online log-sum-exp
- * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, as many as 16 MiB of logits
+ * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, as many as 64 MiB of logits
  * allow.
  */
 export function logprobHead(
@@ -84,6 +84,7 @@ export function logprobHead(
       },
       flops: 4 * N * columns,
     });
+    if (columns < V) rec.forget(window);
   }
   return { logp, lse, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
 }
@@ -132,6 +133,7 @@ export function logprobHeadBackward(
     if (dw) {
       linearBackwardWeight(rec, logits, h, { dw: rowWindow(dw, offset, offset + columns), accumulate: true });
     }
+    if (columns < V) rec.forget(window);
   }
   return dh ?? rec.tensor(`${name}.dh`, [N, D], { extent: h.extent });
 }

@@ -9,11 +9,12 @@ import { createRopeTable } from "../model/model.ts";
 import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
 import { builtInRun } from "./built_in.ts";
 import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
-import { type MicroBatch, Scorer, TrainEngine } from "./engine.ts";
+import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
 import { loadWeights, openAdapter, type RunHooks } from "./load.ts";
 import { exampleMetrics } from "./metrics.ts";
 import { parseTrainOptions, type TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
+import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
 import { programSetup, withReference } from "./reference_pass.ts";
 import { writeReport } from "./report.ts";
@@ -53,6 +54,7 @@ export async function train(given: Partial<TrainOptions> = {}, hooks: RunHooks =
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
+    checkFeatures(gpu, options);
     await createRunDir(job.runDir);
     const run = await TrainRun.open(gpu, job, hooks);
     return await run.execute(builtIn?.samples ?? DEFAULT_SAMPLES);
@@ -143,9 +145,11 @@ class TrainRun {
     for (let step = first; step < totalSteps; step++) {
       const { rows, work } = next;
       const rate = learningRate(step, totalSteps, options);
-      engine.submit(work, { learningRate: rate, step: step + 1, scale: this.#scale(rows.indices) });
+      const numbers = { learningRate: rate, step: step + 1, scale: this.#scale(rows.indices) };
+      const profiled = options.profile && step === first ? await this.#profile(work, numbers) : undefined;
+      if (!profiled) engine.submit(work, numbers);
       if (step + 1 < totalSteps) next = this.#work(step + 1); // while the GPU computes
-      const result = await engine.finish();
+      const result = profiled ?? await engine.finish();
       const { scored, gpuLoss } = readStep(this.rows.train, {
         rows: rows.indices,
         packing: job.packing,
@@ -187,6 +191,13 @@ class TrainRun {
       if (interrupted) return step + 1;
     }
     return totalSteps;
+  }
+
+  /** A step under timestamps: its results are those of any other. */
+  async #profile(work: readonly MicroBatch[], numbers: StepNumbers): Promise<StepResult> {
+    const { result, profile } = await profileStep(this.engine, () => work, { numbers });
+    this.hooks.onEvent?.({ type: "notice", text: profileText(profile) });
+    return result;
   }
 
   /** The rows of a step and their collated micro-batches. */
@@ -267,6 +278,14 @@ class TrainRun {
     this.job.policy.directory.close();
     this.job.reference?.directory.close();
   }
+}
+
+function checkFeatures(gpu: Gpu, { profile }: TrainOptions): void {
+  if (!profile || gpu.features.has("timestamp-query")) return;
+  throw new InputError(
+    `Profiling on ${gpu.name}: this adapter offers no timestamps (WebGPU's feature timestamp-query). ` +
+      "Train without profile, or on another adapter.",
+  );
 }
 
 /** Where the memory goes, for people. */
