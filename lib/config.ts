@@ -193,7 +193,7 @@ function wrongValue(
   if (found === undefined) return `${key} (--${kebab(key)}) is missing, wanted: ${wanted}`;
   const bare = whence.startsWith(" (--") && typeof found === "boolean";
   return `${key}${whence} is ${
-    bare ? "without a value" : JSON.stringify(found) ?? String(found)
+    bare ? "without a value" : typeof found === "number" ? found : JSON.stringify(found) ?? String(found)
   }, wanted: ${wanted}`;
 }
 

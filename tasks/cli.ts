@@ -37,7 +37,7 @@ export async function runTask<T>(
     Deno.addSignalListener(name, () => {
       if (!controller.signal.aborted) {
         interruptedAt = performance.now();
-        writeError("\ninterrupted: ending after this step; once more to end at once\n");
+        writeError("\ninterrupted: ending as soon as the work at hand is done; once more to end at once\n");
         controller.abort();
       } else if (performance.now() - interruptedAt > ECHO_MS) Deno.exit(INTERRUPTED);
     });
@@ -135,16 +135,29 @@ function report(error: unknown, signal: AbortSignal): number {
     writeError(`error: ${error.message}\n`);
     return 2;
   }
+  if (isSystemError(error)) {
+    writeError(
+      `error: ${error.message}. Mend what stands in the way (a path, a right, a full disk), or name another.\n`,
+    );
+    return 2;
+  }
   const aborted = signal.aborted && error instanceof Error && error.name === "AbortError";
   if (aborted) return INTERRUPTED;
   writeError(`${error instanceof Error ? error.stack ?? error.message : error}\n`);
   return 1;
 }
 
+/** What the operating system refused, as in ENOSPC, or Deno's permissions. */
+function isSystemError(error: unknown): error is Error {
+  if (error instanceof Deno.errors.NotCapable) return true;
+  return error instanceof Error && "code" in error && /^E[A-Z0-9]+$/.test(String(error.code));
+}
+
 function terminal(): { terminal: boolean; columns?: number } {
   if (!Deno.stderr.isTerminal()) return { terminal: false };
   try {
-    return { terminal: true, columns: Deno.consoleSize().columns };
+    const { columns } = Deno.consoleSize();
+    return columns > 0 ? { terminal: true, columns } : { terminal: true }; // some terminals do not know their width
   } catch {
     return { terminal: true };
   }

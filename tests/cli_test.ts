@@ -104,6 +104,9 @@ Deno.test("cli: status 2 and one paragraph where the input is at fault", async (
   assertEquals([option.code, option.out], [2, ""]);
   assertStringIncludes(option.err, "row (--row) is not known, the nearest known one is rows (--rows)");
   assertEquals(option.err.trimEnd().split("\n").length, 1);
+  const refused = await runSource(`await Deno.readTextFile("/no/such/file");`);
+  assertEquals([refused.code, refused.out, refused.err.trimEnd().split("\n").length], [2, "", 1]);
+  assertStringIncludes(refused.err, "/no/such/file");
 });
 
 Deno.test("cli: status 1 with a stack for anything else", async () => {

@@ -130,6 +130,9 @@ Deno.test("tokenizer: settings of tokenizer_config.json, objects as tokens, Wind
     const tokens = { bos_token: { content: "<s>" }, eos_token: { content: "</s>", lstrip: false } };
     const usual = await write(definition, tokens);
     assertEquals([usual.bosId, usual.eosId, [...usual.prefix]], [1, 2, [1]]);
+    await Deno.writeTextFile(`${path}/special_tokens_map.json`, JSON.stringify({ eos_token: "</s>" }));
+    assertEquals((await write(definition, { bos_token: "<s>" })).eosId, 2);
+    await Deno.remove(`${path}/special_tokens_map.json`);
     assertEquals([...(await write(definition, { ...tokens, add_bos_token: false })).prefix], []);
     const bare = { ...definition, post_processor: null };
     assertEquals([...(await write(bare, tokens)).prefix], []);

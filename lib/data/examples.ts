@@ -224,7 +224,8 @@ function split(
 function withEnd(ids: number[], { eosId, path }: Tokenizer): number[] {
   if (eosId === undefined) {
     throw new InputError(
-      `${path}/tokenizer_config.json: no eos_token, which must end every completion. Add "eos_token" there.`,
+      `${path}/tokenizer_config.json: names no eos_token, which must end every completion (the file may be missing). ` +
+        'Write it there, as {"eos_token": "</s>"} with the text of this tokenizer\'s end token.',
     );
   }
   return ids.at(-1) === eosId ? ids : [...ids, eosId];

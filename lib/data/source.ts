@@ -36,9 +36,14 @@ async function firstBytes(path: string): Promise<Uint8Array> {
       throw new InputError(`${path}: is a directory; a data file (JSONL, JSON or Parquet) was expected.`);
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof InputError) throw error;
+    const missing = error instanceof Deno.errors.NotFound;
     throw new InputError(
-      `${path}: no such file; a data file (JSONL, JSON or Parquet) was expected. Check the path.`,
+      `${path}: ${
+        missing ? "no such file" : (error as Error).message
+      }; a data file (JSONL, JSON or Parquet) was ` +
+        "expected. Check the path.",
+      { cause: error },
     );
   }
   try {
@@ -103,7 +108,9 @@ async function* arrayRows(path: string): AsyncGenerator<RawRow> {
     values = JSON.parse((await Deno.readTextFile(path)).replace(/^\ufeff/, ""));
   } catch (error) {
     throw new InputError(
-      `${path}: begins as a JSON array but is not valid JSON (${(error as Error).message}).`,
+      `${path}: begins as a JSON array but is not valid JSON (${
+        (error as Error).message
+      }). Mend the file, or save it again.`,
     );
   }
   for (const [index, value] of values.entries()) yield { index, where: `${path}: element ${index}`, value };

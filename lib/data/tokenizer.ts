@@ -56,6 +56,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const config = configText === undefined
     ? {}
     : await readJsonObject(`${path}/tokenizer_config.json`, "the tokenizer's settings");
+  await addSpecialTokens(path, config);
   const chat = await findTemplate(path, config);
   let library: HubTokenizer;
   try {
@@ -72,6 +73,15 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     added: (definition.added_tokens ?? []) as AddedToken[],
     hash: await sha256Hex(JSON.stringify([definition, config, chat?.source ?? null])),
   });
+}
+
+/** Older versions of Transformers name a tokenizer's special tokens in a file of their own. */
+async function addSpecialTokens(path: string, config: Record<string, unknown>): Promise<void> {
+  const file = `${path}/special_tokens_map.json`;
+  if (await readTextIfPresent(file) === undefined) return;
+  for (const [role, token] of Object.entries(await readJsonObject(file, "the tokenizer's special tokens"))) {
+    config[role] ??= token;
+  }
 }
 
 interface Parts {

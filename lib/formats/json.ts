@@ -27,7 +27,9 @@ export async function readJsonObject(path: string, purpose: string): Promise<Rec
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new InputError(`${path}: not valid JSON (${(error as Error).message}); ${purpose} was expected.`);
+    throw new InputError(
+      `${path}: not valid JSON (${(error as Error).message}); ${purpose} was expected. Fetch the file again.`,
+    );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new InputError(`${path}: a JSON object with ${purpose} was expected, found ${describe(value)}.`);

@@ -131,9 +131,24 @@ export async function loadParams(
     const { shard, offset } = store.slices.get(spec.name)!;
     const target = store.shards[shard]![options.part ?? "param"]!;
     const shape = spec.shape;
-    writeTensor(gpu, flatWindow(target, offset, { name: spec.name, shape }), await source.read(spec.name));
+    const values = await source.read(spec.name);
+    checkFinite(values, { name: spec.name, where: source.where });
+    writeTensor(gpu, flatWindow(target, offset, { name: spec.name, shape }), values);
     options.onProgress?.(++done, store.specs.length);
   }
+}
+
+/** One broken value spreads to every loss, and shows there without its origin. */
+function checkFinite(values: Float32Array, { name, where }: { name: string; where: string }): void {
+  let index = 0;
+  while (index < values.length && values[index] - values[index] === 0) index++; // neither infinite nor NaN
+  if (index === values.length) return;
+  throw new InputError(
+    `Loading the weights in ${where}: tensor ${name} holds ${
+      values[index]
+    } at element ${index}. Such a model ` +
+      "computes nothing; save or fetch it again, or take an earlier checkpoint.",
+  );
 }
 
 /** Throws an InputError where a file lacks a tensor, has one of another shape, or one that the model does not know. */

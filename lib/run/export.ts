@@ -5,12 +5,14 @@ import type { FloatDtype } from "../formats/dtype.ts";
 import { writeModelDirectory } from "../formats/huggingface.ts";
 import { openModel, type RunHooks } from "./load.ts";
 import { type ExportOptions, parseExportOptions } from "./options.ts";
+import { checkOutputDirectory } from "./rows_file.ts";
 
 const DTYPES: Record<ExportOptions["dtype"], FloatDtype> = { f32: "F32", f16: "F16", bf16: "BF16" };
 
 /** Writes a model directory, or a run's final model, in another number format; returns the directory. */
 export async function exportModel(given: Partial<ExportOptions>, hooks: RunHooks = {}): Promise<string> {
   const options = parseExportOptions(given);
+  await checkOutputDirectory(options.output);
   const { path, directory } = await openModel(options.model, hooks);
   try {
     let done = 0;

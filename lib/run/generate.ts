@@ -12,6 +12,7 @@ import { MAX_END_TOKENS } from "../ops/sample.ts";
 import { type Generated, Generator } from "./generator.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer, type RunHooks, withAdapter } from "./load.ts";
 import { type GenerateOptions, parseGenerateOptions } from "./options.ts";
+import { checkOutput, writeRows } from "./rows_file.ts";
 
 /** One prompt and what the model made of it. */
 export interface GenerationRow {
@@ -43,6 +44,7 @@ export async function generate(
   hooks: RunHooks = {},
 ): Promise<{ rows: GenerationRow[] }> {
   const options = parseGenerateOptions(given);
+  if (options.output !== undefined) await checkOutput(options.output);
   const model = await openModel(options.model, hooks);
   try {
     return { rows: await generateRows(model, options, hooks) };
@@ -200,10 +202,4 @@ async function endTokens({ path, config }: OpenModel, tokenizer: Tokenizer): Pro
     );
   }
   return [...ids];
-}
-
-/** Whole or not at all. */
-async function writeRows(path: string, rows: readonly GenerationRow[]): Promise<void> {
-  await Deno.writeTextFile(`${path}.partial`, rows.map((row) => JSON.stringify(row) + "\n").join(""));
-  await Deno.rename(`${path}.partial`, path);
 }

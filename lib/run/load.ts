@@ -19,6 +19,11 @@ export interface RunHooks {
   readonly onEvent?: (event: TrainEvent) => void;
 }
 
+/** Ends work of which nothing would be kept, where it is asked to end. */
+export function throwIfAborted({ signal }: RunHooks, what: string): void {
+  if (signal?.aborted) throw new DOMException(`${what} was interrupted.`, "AbortError");
+}
+
 /** A model whose files are open and checked, with nothing on the GPU yet. */
 export interface OpenModel {
   /** The local directory. */

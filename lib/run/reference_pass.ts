@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
 import { type ProgramSetup, Scorer } from "./engine.ts";
-import { loadWeights, type RunHooks } from "./load.ts";
+import { loadWeights, type RunHooks, throwIfAborted } from "./load.ts";
 import type { RowSet } from "./pairs.ts";
 import {
   hashFiles,
@@ -49,6 +49,7 @@ export async function withReference(
       if (kept[i]) continue;
       const sums = await scoreExamples(scorer, examples, job.packing, (done, total) => {
         hooks.onEvent?.({ type: "phase", name: "reference", done, total, unit: "rows" });
+        throwIfAborted(hooks, "The reference pass");
       });
       await writeReference(paths[i]!, { key: keys[i]!, examples, sums });
       kept[i] = sums;

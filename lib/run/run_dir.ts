@@ -2,9 +2,11 @@
  * A run's directory: `config.json`, `metrics.jsonl`, checkpoints, samples.
  */
 import { InputError } from "../errors.ts";
+import { checkOutputDirectory } from "./rows_file.ts";
 
-/** Makes sure that no other run would be overwritten. */
+/** Makes sure that the directory can be there and that no other run would be overwritten. */
 export async function checkRunDir(runDir: string, options: { resume: boolean }): Promise<void> {
+  await checkOutputDirectory(runDir);
   if (options.resume) return;
   for (const name of ["config.json", "metrics.jsonl", "model"]) {
     if (!await exists(`${runDir}/${name}`)) continue;
@@ -20,9 +22,12 @@ export async function createRunDir(runDir: string): Promise<void> {
   try {
     await Deno.mkdir(runDir, { recursive: true });
   } catch (error) {
-    throw new InputError(`Creating the run directory ${runDir}: ${(error as Error).message}.`, {
-      cause: error,
-    });
+    throw new InputError(
+      `Creating the run directory ${runDir}: ${(error as Error).message}. Choose another output_dir.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -16,13 +16,15 @@ import {
   openModel,
   openTokenizer,
   type RunHooks,
+  throwIfAborted,
   withAdapter,
 } from "./load.ts";
 import { exampleMetrics, referenceGap } from "./metrics.ts";
 import { parseScoreOptions, type ScoreOptions } from "./options.ts";
 import { lossInputs, scoredExamples } from "./pairs.ts";
 import { type Packing, scoreExamples, type Sums } from "./reference.ts";
-import { packingOf } from "./setup.ts";
+import { checkOutput, writeRows } from "./rows_file.ts";
+import { checkVocabularies, packingOf } from "./setup.ts";
 
 /** Log-probability of a completion: sum and mean per scored token, in nats. */
 export interface CompletionScore {
@@ -56,14 +58,17 @@ export async function score(
   hooks: RunHooks = {},
 ): Promise<{ rows: ScoreRow[]; summary: string }> {
   const options = parseScoreOptions(given);
+  if (options.output !== undefined) await checkOutput(options.output);
   const policy = await openModel(options.model, hooks);
   const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
+  if (reference) checkVocabularies(policy, reference);
   const tokenizer = await openTokenizer(policy);
   const set = await loadExamples(options.data, {
     tokenizer,
     maxLength: options.max_length,
     strict: options.strict,
   });
+  checkLoss(set, options);
   const longest = Math.max(
     ...set.examples.flatMap(({ prompt, completions }) =>
       completions.map((ids) => prompt.length + ids.length - 1)
@@ -110,7 +115,7 @@ async function scoreWith(
   try {
     return await scoreExamples(scorer, set.examples, packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
-      if (hooks.signal?.aborted) throw new DOMException("Scoring was interrupted.", "AbortError");
+      throwIfAborted(hooks, "Scoring");
     });
   } finally {
     scorer.destroy();
@@ -118,6 +123,14 @@ async function scoreWith(
     ropeTable.place?.buffer?.destroy();
     model.directory.close();
   }
+}
+
+function checkLoss({ kind }: ExampleSet, { data, loss_type }: ScoreOptions): void {
+  if (kind !== "pair" || getLoss(loss_type).arity === 2) return;
+  throw new InputError(
+    `Scoring ${data}: its rows are pairs, and loss_type ${loss_type} is not one of pairs. Leave loss_type out, or ` +
+      "name a loss of pairs.",
+  );
 }
 
 const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
@@ -131,11 +144,6 @@ function scoreRows(
   },
 ): ScoreRow[] {
   const loss = kind === "pair" ? getLoss(options.loss_type) : undefined;
-  if (loss && loss.arity !== 2) {
-    throw new InputError(
-      `Scoring ${options.data}: its rows are pairs, and loss_type ${loss.name} is not one of pairs.`,
-    );
-  }
   return examples.map((example, i) => {
     const scores = (all: Sums, prefix: string) =>
       Object.fromEntries(
@@ -195,9 +203,4 @@ function summarise(
     Object.entries(metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", "),
   );
   return lines.join("\n");
-}
-
-async function writeRows(path: string, rows: readonly unknown[]): Promise<void> {
-  await Deno.writeTextFile(`${path}.partial`, rows.map((row) => JSON.stringify(row) + "\n").join(""));
-  await Deno.rename(`${path}.partial`, path);
 }

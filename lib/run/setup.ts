@@ -89,10 +89,17 @@ async function openReference(
 ): Promise<OpenModel | undefined> {
   if (options.ref_model === undefined || !loss.needsReference) return undefined;
   const reference = await openModel(options.ref_model, hooks);
-  if (reference.config.vocab_size === policy.config.vocab_size) return reference;
+  checkVocabularies(policy, reference);
+  return reference;
+}
+
+/** Throws where a model and its reference cannot score the same tokens. */
+export function checkVocabularies(policy: OpenModel, reference: OpenModel): void {
+  const [wanted, found] = [policy.config.vocab_size, reference.config.vocab_size];
+  if (wanted === found) return;
   throw new InputError(
-    `The reference ${options.ref_model} has a vocabulary of ${reference.config.vocab_size} tokens, the model ` +
-      `${options.model} one of ${policy.config.vocab_size}. Both score the same tokens: use models with one tokenizer.`,
+    `The reference ${reference.path} has a vocabulary of ${found} tokens, the model ${policy.path} one of ${wanted}. ` +
+      "Both score the same tokens: use models with one tokenizer.",
   );
 }
 

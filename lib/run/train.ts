@@ -10,7 +10,7 @@ import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
 import { builtInRun } from "./built_in.ts";
 import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
-import { loadWeights, openAdapter, type RunHooks } from "./load.ts";
+import { loadWeights, openAdapter, type RunHooks, throwIfAborted } from "./load.ts";
 import { exampleMetrics } from "./metrics.ts";
 import { parseTrainOptions, type TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
@@ -35,7 +35,7 @@ import { VERSIONS } from "./versions.ts";
 /** What a run leaves. */
 export interface TrainResult {
   readonly runDir: string;
-  /** Of the final model; loadable by Transformers. */
+  /** Of the final model (of an interrupted run: its checkpoint); loadable by Transformers. */
   readonly modelDir: string;
   /** Every row of `metrics.jsonl`. */
   readonly metrics: readonly Readonly<Record<string, number>>[];
@@ -129,7 +129,8 @@ class TrainRun {
       if (!this.#evaluatedAt(done)) await this.#evaluate(done);
       if (before) await this.#reportSamples(before, settings);
     }
-    const modelDir = await this.#saveModel();
+    // an interrupted run has no final model: its checkpoint is a loadable model, too
+    const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel();
     await writeReport(job.runDir);
     hooks.onEvent?.({ type: "done", runDir: job.runDir, modelDir });
     this.#destroy();
@@ -225,6 +226,8 @@ class TrainRun {
     const { job, hooks } = this;
     const sums = await scoreExamples(this.scorer, held.examples, job.packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
+      // later ones are part of the step whose checkpoint follows
+      if (step === 0) throwIfAborted(hooks, "The first evaluation");
     });
     const values = exampleMetrics(scoredExamples(held, sums), job.loss, job.hyper);
     const metrics = Object.fromEntries(
