@@ -6,11 +6,14 @@ import { type BatchShape, roundUp8, targetCost, tokenCost } from "./batch.ts";
 import { Random } from "./random.ts";
 import type { Example } from "./types.ts";
 
-/** A step that fits in as many tokens is one micro-batch when the budget is "auto". */
-const AUTO_TOKENS = 4096;
+/**
+ * A step that fits in as many tokens is one micro-batch when the budget is "auto". More gains nothing: on a software
+ * adapter 2,048 computed a step in 0.75 of the time of 4,096 (caches), and its rows are enough to fill a GPU.
+ */
+const AUTO_TOKENS = 2048;
 
 export interface ShapeOptions {
-  /** Most tokens in a micro-batch, or "auto": the whole step up to 4,096 tokens, more where one example needs more. */
+  /** Most tokens in a micro-batch, or "auto": the whole step up to 2,048 tokens, more where one example needs more. */
   readonly tokenBudget: number | "auto";
   /** Examples per optimiser step. */
   readonly batchSize: number;
