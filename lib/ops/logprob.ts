@@ -8,8 +8,9 @@ import { sumRows, takeRows } from "./embedding.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "./matmul.ts";
 import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
 
-/** Bytes that the logits of one chunk may take. */
+/** Bytes that the logits of one chunk may take, and its most columns: larger vocabularies take no more memory. */
 const LOGITS_BYTES = 64 * 2 ** 20;
+const CHUNK_COLUMNS = 4096;
 
 /** h `[N, D]` = x's rows at `targetRows` u32 `[N]`: the scored positions. */
 export function gatherRows(rec: Recorder, x: Tensor, targetRows: Tensor, { name }: { name: string }): Tensor {
@@ -49,6 +50,7 @@ export interface Logprobs {
 /**
  * Log-probabilities of `targetIds` u32 `[N]` under softmax(h · wᵀ), h `[N, D]`, w `[V, D]`, with an online log-sum-exp
  * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, as many as 64 MiB of logits
+ * and 4,096 columns
  * allow.
  */
 export function logprobHead(
@@ -147,7 +149,7 @@ function chunkSize(
   }
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = rec.gpu.limits;
   const most = Math.min(
-    chunk ?? LOGITS_BYTES / (4 * Math.max(1, N)),
+    chunk ?? Math.min(CHUNK_COLUMNS, LOGITS_BYTES / (4 * Math.max(1, N))),
     maxStorageBufferBindingSize / (4 * D), // the window of w
     // Matrix products on software adapters read textures: a window beyond their size would miss that path.
     rec.gpu.adapterClass === "software" ? maxTextureDimension2D : Infinity,
