@@ -7,6 +7,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Example } from "../lib/data/types.ts";
 import { getLoss, lossHyper } from "../lib/losses/mod.ts";
 import { learningRate } from "../lib/run/schedule.ts";
+import { score } from "../lib/run/score.ts";
 import { train } from "../lib/run/train.ts";
 import { loadExamples } from "../lib/data/examples.ts";
 import { loadTokenizer } from "../lib/data/tokenizer.ts";
@@ -128,4 +129,23 @@ Deno.test("schedules: the learning rates of the goldens, exactly", async () => {
     const rate = learningRate(i, steps.length, { ...options, lr_scheduler_type: "cosine" });
     assert(Math.abs(rate - step.learning_rate!) < 1e-18, `step ${i + 1}: ${rate}`);
   });
+});
+
+Deno.test("bf16 inputs: log-probability sums within 1 % of float32's golden values", async () => {
+  for (const name of fixtureNames) {
+    const { pairs } = await fixtureJson<Expected>(`${name}/expected.json`);
+    const { rows } = await score({
+      model: fixturePath(`${name}/policy`),
+      data: fixturePath(`${name}/pairs.jsonl`),
+      compute_dtype: "bf16",
+    });
+    for (const row of rows) {
+      for (const side of ["chosen", "rejected"] as const) {
+        const expected = pairs[row.index]![`${side}_logp`];
+        const error = Math.abs(row[side]!.logp - expected) / Math.abs(expected);
+        // 8 bits of each input: 0.2 % at most here
+        assert(error < 0.01, `${name} row ${row.index} ${side}: ${row[side]!.logp}, expected ${expected}`);
+      }
+    }
+  }
 });
