@@ -3,6 +3,7 @@ import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from 
 import { inspectOptions, trainOptions } from "../lib/run/options.ts";
 import { InputError } from "../lib/errors.ts";
 import { readArguments, readConfig } from "../tasks/cli.ts";
+import { inTempDir } from "./temp_dir.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -24,15 +25,6 @@ interface Outcome {
   readonly err: string;
 }
 
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await Deno.makeTempDir();
-  try {
-    return await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 function deno(args: string[]): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args,
@@ -43,7 +35,7 @@ function deno(args: string[]): Deno.Command {
 }
 
 async function runSource(body: string, args: string[] = ["--model", "m", "--data", "d"]): Promise<Outcome> {
-  return await inFolder(async (folder) => {
+  return await inTempDir(async (folder) => {
     await Deno.writeTextFile(`${folder}/task.ts`, taskSource(body));
     const config = new URL("deno.json", ROOT).pathname;
     const run = ["run", "--no-check", "--no-prompt", "--allow-env", "--allow-read", "--config", config];
@@ -76,7 +68,7 @@ Deno.test("cli: flags, switches, equals signs and one config file", () => {
 });
 
 Deno.test("cli: a config file that is missing, broken or no object is named", async () => {
-  await inFolder(async (folder) => {
+  await inTempDir(async (folder) => {
     const write = (name: string, text: string) => Deno.writeTextFile(`${folder}/${name}`, text);
     await write("good.json", '{"seed": 7}');
     await write("broken.json", '{"seed": }');
@@ -149,7 +141,7 @@ Deno.test({
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     `;
     for (const body of [politely, finishing, stubborn]) {
-      await inFolder(async (folder) => {
+      await inTempDir(async (folder) => {
         await Deno.writeTextFile(`${folder}/task.ts`, taskSource(body));
         const config = new URL("deno.json", ROOT).pathname;
         const args = ["run", "--no-check", "--no-prompt", "--allow-env", "--allow-read", "--config", config];

@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Expected, fixtureJson, fixturePath, type Trajectory } from "./reference/fixture.ts";
+import { inTempDir } from "./temp_dir.ts";
 
 const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
@@ -26,15 +27,6 @@ async function rowsOf(name: string, flags: Record<string, string | number | bool
   const { code, out, err } = await task(name, flags);
   assertEquals(code, 0, err);
   return { err, rows: out.trim().split("\n").map((line) => JSON.parse(line)) };
-}
-
-async function inTempDir(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await work(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
 }
 
 function near(actual: number, expected: number, tolerance: number, what: string): void {

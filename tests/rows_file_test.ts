@@ -8,15 +8,7 @@ import { checkOutput, checkOutputDirectory, writeRows } from "../lib/run/rows_fi
 import { score } from "../lib/run/score.ts";
 import { train } from "../lib/run/train.ts";
 import { fixturePath } from "./reference/fixture.ts";
-
-async function inTempDir(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await work(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
+import { inTempDir } from "./temp_dir.ts";
 
 Deno.test("outputs: a file in an existing directory, a directory below one; anything else is refused", () =>
   inTempDir(async (dir) => {

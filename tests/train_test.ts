@@ -6,16 +6,7 @@ import { InputError } from "../lib/errors.ts";
 import type { TrainOptions } from "../lib/run/options.ts";
 import { train } from "../lib/run/train.ts";
 import { fixturePath } from "./reference/fixture.ts";
-
-/** A directory for the time of a test. */
-async function inTempDir(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await work(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
+import { inTempDir } from "./temp_dir.ts";
 
 const base: Partial<TrainOptions> = {
   model: fixturePath("llama/policy"),

@@ -26,15 +26,7 @@ import { type Choices, readChoices, writeChoices } from "../lib/run/tune_cache.t
 import { gpuGradients, gpuModel, packingFor } from "./gpu_model.ts";
 import { testGpu } from "./harness.ts";
 import { fixturePath } from "./reference/fixture.ts";
-
-async function inTempDir(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await work(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
+import { inTempDir } from "./temp_dir.ts";
 
 /** y += x, and ways to do it well and badly. */
 const addition: Problem = {

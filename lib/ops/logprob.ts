@@ -49,9 +49,8 @@ export interface Logprobs {
 
 /**
  * Log-probabilities of `targetIds` u32 `[N]` under softmax(h · wᵀ), h `[N, D]`, w `[V, D]`, with an online log-sum-exp
- * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, as many as 64 MiB of logits
- * and 4,096 columns
- * allow.
+ * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, 4,096 of them, fewer where
+ * 64 MiB of logits or the adapter allow no more.
  */
 export function logprobHead(
   rec: Recorder,
