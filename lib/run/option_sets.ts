@@ -102,6 +102,9 @@ const trainShape = {
     "use the kernels that earlier tuning found, and tune for up to 3 s where a long run gains by it; no: the defaults; " +
       "a run directory: what that run used",
   ),
+  describe: z.boolean().default(false).describe(
+    "print the plan of a micro-batch (operations, buffers, memory, FLOP) and end without training",
+  ),
   profile: z.boolean().default(false).describe("print where a step's time goes, per operation"),
 };
 

@@ -79,6 +79,8 @@ export interface TrainOptions extends LossOptions, RowOptions {
   gradient_checkpointing: boolean;
   /** False: default kernels only; text: the run directory whose kernels are taken. */
   tune: boolean | string;
+  /** Only for the command line: `describeTraining` is the function. */
+  describe: boolean;
   profile: boolean;
 }
 

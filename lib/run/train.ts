@@ -30,6 +30,7 @@ import {
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
 import { setUpTraining, type TrainJob } from "./setup.ts";
+import { trainSetup } from "./train_setup.ts";
 import { VERSIONS } from "./versions.ts";
 
 /** What a run leaves. */
@@ -87,20 +88,7 @@ class TrainRun {
     const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
     if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
     const setup = programSetup(job, { params, ropeTable, hooks });
-    const engine = await TrainEngine.create(gpu, {
-      ...setup,
-      loss: job.loss,
-      hyper: job.hyper,
-      checkpointing: options.gradient_checkpointing,
-      batchSize: Math.min(options.batch_size, job.train.examples.length),
-      adam: {
-        beta1: options.adam_beta1,
-        beta2: options.adam_beta2,
-        epsilon: options.adam_epsilon,
-        weightDecay: options.weight_decay,
-      },
-      maxGradNorm: options.max_grad_norm,
-    });
+    const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
     const scorer = await Scorer.create(gpu, setup);
     hooks.onEvent?.({ type: "notice", text: memoryNotice(job, engine) });
     await writeJson(`${runDir}/config.json`, {

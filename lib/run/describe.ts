@@ -1,0 +1,38 @@
+/**
+ * The plan of a training run, on paper: what every micro-batch will do on this adapter, and the memory it takes.
+ * Nothing is computed, and nothing but small buffers is allocated.
+ */
+import { closeGpu } from "../gpu/device.ts";
+import { createRopeTable } from "../model/model.ts";
+import { createParams, paramBytes } from "../model/params.ts";
+import { builtInRun } from "./built_in.ts";
+import { planMicroBatch } from "./engine.ts";
+import { openAdapter, type RunHooks } from "./load.ts";
+import { parseTrainOptions, type TrainOptions } from "./options.ts";
+import { programSetup } from "./reference_pass.ts";
+import { setUpTraining } from "./setup.ts";
+import { trainSetup } from "./train_setup.ts";
+import { planningTwin } from "./tune_families.ts";
+
+/** The listing that `Plan.describe` gives, for a run with these options. */
+export async function describeTraining(
+  given: Partial<TrainOptions> = {},
+  hooks: RunHooks = {},
+): Promise<string> {
+  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
+  const job = await setUpTraining(parseTrainOptions({ ...builtIn?.options, ...given }), hooks);
+  const gpu = await openAdapter(hooks);
+  try {
+    const twin = planningTwin(gpu);
+    const { config } = job.policy;
+    const params = createParams(twin, config, { trainable: true });
+    const ropeTable = createRopeTable(twin, config, 1);
+    const plan = await planMicroBatch(twin, trainSetup(job, programSetup(job, { params, ropeTable, hooks })));
+    const bytes = paramBytes(twin, config, { trainable: true });
+    return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB`;
+  } finally {
+    closeGpu(gpu);
+    job.policy.directory.close();
+    job.reference?.directory.close();
+  }
+}
