@@ -28,18 +28,32 @@ const word = () => "the copper garden measures a quiet sailor ".repeat(3);
 const rows = Array.from({ length: 10 }, (_, i) =>
   JSON.stringify({ prompt: "Row " + i + ":", chosen: " yes " + word().repeat(1 + i % 4), rejected: " no " + word().repeat(4 - i % 4) }));
 await Deno.writeTextFile("pairs.jsonl", rows.join("\\n") + "\\n");
-const run = await train({ model: "model", data: "pairs.jsonl", max_steps: 10, batch_size: 1, max_length: 512, output_dir: "run" });
+let created = 0;
+for (const name of ["createBuffer", "createTexture", "createBindGroup", "createComputePipeline"]) {
+  const plain = GPUDevice.prototype[name];
+  GPUDevice.prototype[name] = function (...args) {
+    created++;
+    return plain.apply(this, args);
+  };
+}
+const createdAt = [];
+const run = await train(
+  { model: "model", data: "pairs.jsonl", max_steps: 10, batch_size: 1, max_length: 512, output_dir: "run" },
+  { onEvent: (event) => event.type === "step" && createdAt.push(created) },
+);
 const status = await Deno.readTextFile("/proc/self/status");
 console.log(JSON.stringify({
   parameters: specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
   losses: run.metrics.map((row) => row.loss),
+  createdAt,
   tokens: run.metrics.map((row) => row.num_tokens),
   peakBytes: 1024 * Number(/VmHWM:\\s+(\\d+) kB/.exec(status)[1]),
 }));
 `;
 
 Deno.test({
-  name: "ten steps of a 20-million-parameter model stay below 1.5 GB resident",
+  name:
+    "ten steps of a 20-million-parameter model stay below 1.5 GB resident and create nothing after the first",
   ignore: Deno.build.os !== "linux", // the peak is read from /proc
   fn: async () => {
     const dir = await Deno.makeTempDir();
@@ -55,10 +69,12 @@ Deno.test({
       }).output();
       const text = new TextDecoder();
       assert(success, text.decode(stderr));
-      const { parameters, losses, peakBytes } = JSON.parse(text.decode(stdout));
+      const { parameters, losses, createdAt, peakBytes } = JSON.parse(text.decode(stdout));
       assert(parameters > 20e6, `${parameters} parameters`);
       assertEquals(losses.length, 10);
       assert(losses.every(Number.isFinite));
+      assert(createdAt[0] > 100, "nothing was counted");
+      assertEquals(createdAt, Array(10).fill(createdAt[0]), "a step created something on the GPU");
       assertLess(peakBytes, 1.5e9);
     } finally {
       await Deno.remove(dir, { recursive: true });
