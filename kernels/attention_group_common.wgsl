@@ -3,6 +3,17 @@
 // columns tx + 8j, i and j below 4, and of what it accumulates the rows ty + 8i and columns tx + 8c.
 // 12.8 KiB of workgroup memory: below the 16 KiB that every adapter has.
 
+struct Params {
+  rows: u32,
+  extent: u32,
+  heads: u32,
+  group: u32,     // query heads of one key head
+  kv_heads: u32,
+  scale: f32,
+  workgroups: u32,
+}
+@group(0) @binding(1) var<uniform> params: Params;
+
 const SIDE = 32u;
 const PITCH = 33u; // one more than SIDE, against bank conflicts
 const LOG2E = 1.4426950408889634;

@@ -3,16 +3,6 @@
 
 #include common
 
-struct Params {
-  rows: u32,
-  extent: u32,
-  heads: u32,
-  group: u32,     // query heads of one key head
-  kv_heads: u32,
-  scale: f32,
-  workgroups: u32,
-}
-@group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> qkv: array<f32>;
 @group(0) @binding(4) var<storage, read> o: array<f32>;

@@ -81,7 +81,6 @@ export function modelBackward(rec: Recorder, coef: Tensor, saved: ModelSaved, pa
         h: saved.last.normed,
         w: params.head.value,
         targetIds: batch.targetIds,
-        lse: saved.head.lse,
         coef,
         saved: saved.head.saved,
       },

@@ -97,8 +97,6 @@ export interface LogprobGradient {
   readonly targetIds: Tensor;
   readonly coef: Tensor;
   readonly saved: LogprobSaved;
-  /** Not needed: `saved` holds it more precisely. */
-  readonly lse?: Tensor;
 }
 
 /**
@@ -109,7 +107,7 @@ export interface LogprobGradient {
 export function logprobHeadBackward(
   rec: Recorder,
   { h, w, targetIds, coef, saved }: LogprobGradient,
-  { name, dw }: { name: string; dw?: Tensor; chunk?: number },
+  { name, dw }: { name: string; dw?: Tensor },
 ): Tensor {
   const [N = 0, D = 0] = h.shape;
   const [V = 0] = w.shape;

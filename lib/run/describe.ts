@@ -5,10 +5,10 @@
 import { closeGpu } from "../gpu/device.ts";
 import { createRopeTable } from "../model/model.ts";
 import { createParams, paramBytes } from "../model/params.ts";
-import { builtInRun } from "./built_in.ts";
+import { resolveRun } from "./built_in.ts";
 import { planMicroBatch } from "./engine.ts";
 import { openAdapter, type RunHooks } from "./load.ts";
-import { parseTrainOptions, type TrainOptions } from "./options.ts";
+import type { TrainOptions } from "./options.ts";
 import { programSetup } from "./reference_pass.ts";
 import { setUpTraining } from "./setup.ts";
 import { trainSetup } from "./train_setup.ts";
@@ -19,8 +19,8 @@ export async function describeTraining(
   given: Partial<TrainOptions> = {},
   hooks: RunHooks = {},
 ): Promise<string> {
-  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
-  const job = await setUpTraining(parseTrainOptions({ ...builtIn?.options, ...given }), hooks);
+  const { options } = await resolveRun(given);
+  const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
     const twin = planningTwin(gpu);

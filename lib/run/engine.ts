@@ -8,7 +8,7 @@ import type { Batch } from "../data/batch.ts";
 import { checkErrors, type Gpu, requireDevice } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { Extent, residentTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import { Extent, residentTensor, rowWindow, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { type Hyper, type LossDefinition, lossMathWgsl } from "../losses/mod.ts";
 import {
   type BatchCapacity,
@@ -217,11 +217,6 @@ export class TrainEngine {
     return { stride: STRIDE, examples: all.slice(0, STRIDE * this.#filled), gradNorm: all[end]! };
   }
 
-  /** Listings of the engine's plans, and the sum of their memory. */
-  describe(): string {
-    return Object.values(this.plans).map((plan) => plan.describe()).join("\n\n");
-  }
-
   /** Frees everything but the parameters. */
   destroy(): void {
     for (const plan of Object.values(this.plans)) plan.destroy();
@@ -300,20 +295,7 @@ function recordUpdate(gpu: Gpu, { params, adam }: TrainSetup, tensors: EngineTen
     const options = { beta1, beta2, epsilon, weightDecay };
     rec.scope("adamw", () => adamw(rec, { param, grad: grad!, m: m!, v: v!, norm, scalars }, options));
   }
-  const tail = stepResults.shape[0]! - 4;
-  rec.copy(norm, tailOf(stepResults, tail));
+  const end = stepResults.shape[0]!;
+  rec.copy(norm, rowWindow(stepResults, end - 4, end));
   return rec;
-}
-
-/** The last four numbers of the step's results. */
-function tailOf(stepResults: Tensor, offset: number): Tensor {
-  const place = stepResults.place!;
-  return {
-    ...stepResults,
-    shape: [4],
-    sizeBytes: 16,
-    base: stepResults,
-    baseOffset: 4 * offset,
-    place: { buffer: place.buffer, offset: place.offset + 4 * offset },
-  };
 }

@@ -1,8 +1,7 @@
 /**
  * From a model's name to its weights on the GPU: directory or hub, configuration, tokenizer, parameters.
  */
-import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
-import { checkVocabulary } from "../data/tokenizer.ts";
+import { checkVocabulary, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
 import { resolveModel } from "../formats/hub.ts";
 import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";

@@ -67,6 +67,15 @@ export function readStep(
   return { scored, gpuLoss };
 }
 
+/** Positions that the longest sequence takes: a completion's last token is no input. */
+export function longestInput(examples: Iterable<Example>): number {
+  let longest = 0;
+  for (const { prompt, completions } of examples) {
+    for (const ids of completions) longest = Math.max(longest, prompt.length + ids.length - 1);
+  }
+  return longest;
+}
+
 /** Tokens of an example as trainers count them: prompt and completion, for every completion. */
 export function tokenTotal({ prompt, completions }: Example): number {
   return completions.reduce((sum, ids) => sum + prompt.length + ids.length, 0);

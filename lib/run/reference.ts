@@ -8,7 +8,6 @@ import { planMicroBatches } from "../data/plan.ts";
 import { sha256Hex } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import type { Scorer } from "./engine.ts";
-import type { PhaseName } from "./progress.ts";
 
 /** How examples are packed; equal for policy and reference. */
 export interface Packing {
@@ -96,6 +95,3 @@ export async function hashFiles(paths: readonly string[]): Promise<string> {
   }
   return hash;
 }
-
-/** Names of the phases in which a scorer works. */
-export type ScorePhase = Extract<PhaseName, "reference" | "evaluate">;

@@ -21,7 +21,7 @@ import {
 } from "./load.ts";
 import { exampleMetrics, referenceGap } from "./metrics.ts";
 import { parseScoreOptions, type ScoreOptions } from "./options.ts";
-import { lossInputs, scoredExamples } from "./pairs.ts";
+import { longestInput, lossInputs, scoredExamples } from "./pairs.ts";
 import { type Packing, scoreExamples, type Sums } from "./reference.ts";
 import { checkOutput, writeRows } from "./rows_file.ts";
 import { checkVocabularies, packingOf } from "./setup.ts";
@@ -69,11 +69,7 @@ export async function score(
     strict: options.strict,
   });
   checkLoss(set, options);
-  const longest = Math.max(
-    ...set.examples.flatMap(({ prompt, completions }) =>
-      completions.map((ids) => prompt.length + ids.length - 1)
-    ),
-  );
+  const longest = longestInput(set.examples);
   for (const model of [policy, reference]) {
     if (model) checkPositions(model.config, { longest, what: `Scoring with ${model.path}` });
   }
@@ -144,6 +140,7 @@ function scoreRows(
   },
 ): ScoreRow[] {
   const loss = kind === "pair" ? getLoss(options.loss_type) : undefined;
+  const hyper = loss && lossHyper(loss, { ...options });
   return examples.map((example, i) => {
     const scores = (all: Sums, prefix: string) =>
       Object.fromEntries(
@@ -152,12 +149,12 @@ function scoreRows(
     const row = { index: example.index, ...scores(sums[i]!, "") };
     if (!refSums) return row;
     const withReference = { ...row, ...scores(refSums[i]!, "ref_") };
-    if (!loss) return withReference;
+    if (!loss || !hyper) return withReference;
     const x = lossInputs(example, sums[i]!, refSums[i]);
     return {
       ...withReference,
       K: referenceGap(x),
-      loss: loss.evaluate(x, lossHyper(loss, { ...options })).loss,
+      loss: loss.evaluate(x, hyper).loss,
     };
   });
 }

@@ -11,6 +11,7 @@ import { getLoss, type Hyper, type LossDefinition, lossHyper } from "../losses/m
 import { findCheckpoint, readState, type TrainState } from "./checkpoint.ts";
 import { checkPositions, type OpenModel, openModel, openTokenizer, type RunHooks } from "./load.ts";
 import type { TrainOptions } from "./options.ts";
+import { longestInput } from "./pairs.ts";
 import type { Packing } from "./reference.ts";
 import { checkRunDir, freshRunDir } from "./run_dir.ts";
 
@@ -119,12 +120,7 @@ async function readRows(
 }
 
 function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): void {
-  let longest = 0;
-  for (const set of sets) {
-    for (const { prompt, completions } of set?.examples ?? []) {
-      for (const ids of completions) longest = Math.max(longest, prompt.length + ids.length - 1);
-    }
-  }
+  const longest = Math.max(...sets.map((set) => longestInput(set?.examples ?? [])));
   checkPositions(policy.config, { longest, what: "The longest row" });
 }
 

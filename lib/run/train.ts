@@ -7,12 +7,12 @@ import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
 import { createRopeTable } from "../model/model.ts";
 import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
-import { builtInRun } from "./built_in.ts";
+import { resolveRun } from "./built_in.ts";
 import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
 import { loadWeights, openAdapter, type RunHooks, throwIfAborted } from "./load.ts";
 import { exampleMetrics } from "./metrics.ts";
-import { parseTrainOptions, type TrainOptions } from "./options.ts";
+import type { TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
 import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
@@ -20,13 +20,7 @@ import { programSetup, withReference } from "./reference_pass.ts";
 import { writeReport } from "./report.ts";
 import { prepareTraining } from "./run_kernels.ts";
 import { createRunDir, MetricsFile, writeJson } from "./run_dir.ts";
-import {
-  type Answers,
-  compareAnswers,
-  DEFAULT_SAMPLES,
-  type SampleSettings,
-  takeSamples,
-} from "./samples.ts";
+import { type Answers, compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
 import { setUpTraining, type TrainJob } from "./setup.ts";
@@ -50,15 +44,14 @@ export interface TrainResult {
  * @throws {InputError} on bad input, before anything is computed
  */
 export async function train(given: Partial<TrainOptions> = {}, hooks: RunHooks = {}): Promise<TrainResult> {
-  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
-  const options = parseTrainOptions({ ...builtIn?.options, ...given });
+  const { options, samples } = await resolveRun(given);
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
     checkFeatures(gpu, options);
     await createRunDir(job.runDir);
     const run = await TrainRun.open(gpu, job, hooks);
-    return await run.execute(builtIn?.samples ?? DEFAULT_SAMPLES);
+    return await run.execute(samples);
   } finally {
     closeGpu(gpu);
   }
