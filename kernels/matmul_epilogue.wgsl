@@ -1,5 +1,5 @@
-// What happens to a finished product before it is stored. Needs the flags BIAS, RESIDUAL and ACCUMULATE, VEC (1 or 4
-// columns at a time) and `params.columns`; binds from 4 on.
+// What happens to a finished product before it is stored. Needs the flags BIAS and RESIDUAL, ACCUMULATE (0 no, 1 always,
+// 2 where the step has earlier micro-batches), VEC (1 or 4 columns at a time) and `params.columns`; binds from 4 on.
 #if VEC == 4
 @group(0) @binding(4) var<storage, read_write> result: array<vec4<f32>>;
 #else
@@ -33,8 +33,13 @@ fn finish(product: f32, base: u32, column: u32) {
 #if RESIDUAL
   value += residual[base];
 #end
-#if ACCUMULATE
+#if ACCUMULATE == 1
   value += result[base];
+#end
+#if ACCUMULATE == 2
+  if (has_earlier()) {
+    value += result[base];
+  }
 #end
   result[base] = value;
 }

@@ -1,4 +1,5 @@
-// Adds the partial results of a split reduction, in order: result[i] (+)= sum over s of partial[s, i].
+// Adds the partial results of a split reduction, in order: result[i] (+)= sum over s of partial[s, i];
+// ACCUMULATE as in matmul_epilogue.
 #include common
 struct Params { size: u32, splits: u32, split_rows: u32, rows: u32, extent: u32 }
 @group(0) @binding(1) var<uniform> params: Params;
@@ -22,8 +23,13 @@ fn main(
   for (var s = 0u; s < splits; s++) {
     sum += partial[s * params.size + i];
   }
-#if ACCUMULATE
+#if ACCUMULATE == 1
   sum += result[i];
+#end
+#if ACCUMULATE == 2
+  if (has_earlier()) {
+    sum += result[i];
+  }
 #end
   result[i] = sum;
 }

@@ -1,4 +1,4 @@
-// RMSNorm's weight gradient, dw += Σ over the rows in use of dy x rstd, in two stages of a fixed order.
+// RMSNorm's weight gradient, dw (+)= Σ over the rows in use of dy x rstd, in two stages of a fixed order.
 // An invocation sums UNROLL neighbouring lanes: in STAGE 1 over one chunk of rows, in STAGE 2 over the chunks.
 #include common
 #include lanes
@@ -63,7 +63,11 @@ fn main(
 #end
   }
 #for u in 0..UNROLL
-  dw[index * ${UNROLL}u + ${u}u] += sum${u}.value - sum${u}.lost;
+  var value${u} = sum${u}.value - sum${u}.lost;
+  if (has_earlier()) {
+    value${u} += dw[index * ${UNROLL}u + ${u}u];
+  }
+  dw[index * ${UNROLL}u + ${u}u] = value${u};
 #end
 #end
 }

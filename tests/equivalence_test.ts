@@ -7,6 +7,7 @@ import { roundUp8, tokenCost } from "../lib/data/batch.ts";
 import { loadExamples } from "../lib/data/examples.ts";
 import { loadTokenizer } from "../lib/data/tokenizer.ts";
 import type { Example } from "../lib/data/types.ts";
+import { writeTensor } from "../lib/gpu/tensor.ts";
 import { getLoss, lossHyper } from "../lib/losses/mod.ts";
 import { microBatches } from "../lib/run/pairs.ts";
 import {
@@ -47,7 +48,12 @@ for (const name of fixtureNames) {
     const gpu = await testGpu();
     const params = await gpuModel(gpu, fixturePath(`${name}/policy`));
     const set = await pairsOf(name);
+    // Nothing of what the gradients held before the step may show.
+    for (const { grad } of params.shards) {
+      writeTensor(gpu, grad!, new Float32Array(grad!.shape[0]!).fill(NaN));
+    }
     const plain = await gpuGradients(gpu, params, { set, loss, hyper });
+    for (const [tensor, values] of plain.gradients) assert(values.every(Number.isFinite), tensor);
     assertEquals(plain.microBatchCount, 1);
     for (const [way, options] of Object.entries(waysFor(set.examples))) {
       const other = await gpuGradients(gpu, params, { set, loss, hyper, ...options });

@@ -268,6 +268,33 @@ Deno.test("rows beyond the extent are neither read nor written", async () => {
   }
 });
 
+Deno.test("a step's first micro-batch replaces the gradients, whatever they held; later ones add", async () => {
+  const [M, N, K] = [600, 16, 48]; // long enough for the blocks to split the sum
+  const dy = randomNormal(M * N, 1), x = randomNormal(M * K, 2);
+  const sum = matmulTN(Float64Array.from(dy), Float64Array.from(x), { M: N, N: K, K: M });
+  const bias = columnSums(Float64Array.from(dy), N);
+  for (const variant of ["simple", "image_8x8", "image_8x16", "buffer_8x8", "block_64", "block_128"]) {
+    for (const earlier of [0, 1, 7]) {
+      const before = earlier === 0 ? new Float32Array(N * K).fill(NaN) : randomNormal(N * K, 3);
+      const result = await runOp(
+        {
+          ...{ dy: { shape: [M, N], data: dy }, x: { shape: [M, K], data: x } },
+          ...{ dw: { shape: [N, K], data: before }, db: { shape: [N], data: before.slice(0, N) } },
+        },
+        (rec, t) => {
+          linearBackwardWeight(rec, t.dy!, t.x!, { dw: t.dw!, accumulate: "step", variant });
+          biasBackward(rec, t.dy!, { db: t.db!, accumulate: "step" });
+        },
+        { counts: [M, M, 1, 1, 1, earlier] },
+      );
+      const expected = (values: Float64Array) => values.map((v, i) => earlier === 0 ? v : v + before[i]!);
+      const label = `${variant}, ${earlier} earlier`;
+      assert(difference(result.dw!, expected(sum)).relative < tolerance(M), label);
+      assert(difference(result.db!, expected(bias)).relative < tolerance(M), label);
+    }
+  }
+});
+
 Deno.test("weights and their gradients may be windows of rows", async () => {
   const [M, N, K] = [16, 64, 64];
   const x = randomNormal(M * K, 1), w = randomNormal(2 * N * K, 2), dy = randomNormal(M * N, 3);

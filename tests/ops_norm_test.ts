@@ -50,7 +50,7 @@ async function check({ T, D, size = 1, used = T, add = false }: Case, variant: R
     },
     { "n.y": [T, D], "n.rstd": [T], "b.dx": [T, D] },
     {
-      counts: [used],
+      counts: [used, 0, 0, 0, 0, 1],
       record: (rec, { x, w, dy, around, dw }) => {
         const { rstd, y } = rmsnorm(rec, x!, w!, { name: "n", eps, variant });
         const given = add ? { add: around! } : {};

@@ -25,7 +25,7 @@ export interface Batch {
   readonly examples: readonly Example[];
   /** Segments per example: 2 for pairs (chosen, rejected), 1 otherwise. */
   readonly arity: number;
-  /** `[T, N, S, distinct token ids, examples, 0, 0, 0]`. */
+  /** `[T, N, S, distinct token ids, examples, 0, 0, 0]`; training puts the micro-batch's number in its step sixth. */
   readonly counts: Uint32Array<ArrayBuffer>;
   /** Tokens without dummies. */
   readonly tokenCount: number;

@@ -64,23 +64,23 @@ export function blockForward(
   return { y, saved: { x, rstd1, h1, qkv, o, lse, x2, rstd2, h2, gu, a } };
 }
 
-/** dx [T, D] (=) from dy [T, D]; every weight's gradient (+=). */
+/** dx [T, D] (=) from dy [T, D]; every weight's gradient (+=, but `=` in the first micro-batch of a step). */
 export function blockBackward(
   rec: Recorder,
   dy: Tensor,
   { saved, weights, context }: { saved: BlockSaved; weights: LayerWeights; context: BlockContext },
 ): Tensor {
   const da = linearBackwardInput(rec, dy, weights.down.value, { name: "da" });
-  linearBackwardWeight(rec, dy, saved.a, { dw: weights.down.grad!, accumulate: true });
+  linearBackwardWeight(rec, dy, saved.a, { dw: weights.down.grad!, accumulate: "step" });
   const dgu = swigluBackward(rec, { gu: saved.gu, dy: da }, { name: "d gate_up" });
-  linearBackwardWeight(rec, dgu, saved.h2, { dw: weights.gateUp.grad!, accumulate: true });
+  linearBackwardWeight(rec, dgu, saved.h2, { dw: weights.gateUp.grad!, accumulate: "step" });
   const dh2 = linearBackwardInput(rec, dgu, weights.gateUp.value, { name: "dh2" });
   const dx2 = rmsnormBackward(
     rec,
     { x: saved.x2, w: weights.postNorm.value, rstd: saved.rstd2, dy: dh2 },
     { name: "dx2", dw: weights.postNorm.grad!, add: dy },
   );
-  linearBackwardWeight(rec, dx2, saved.o, { dw: weights.o.grad!, accumulate: true });
+  linearBackwardWeight(rec, dx2, saved.o, { dw: weights.o.grad!, accumulate: "step" });
   const dO = linearBackwardInput(rec, dx2, weights.o.value, { name: "do" });
   const { queryRanges, keyRanges } = context;
   const dqkv = attentionBackward(
@@ -90,8 +90,8 @@ export function blockBackward(
     { name: "dqkv" },
   );
   rope(rec, dqkv, { ...ropeOptions(context), inverse: true });
-  if (weights.qkvBias) biasBackward(rec, dqkv, { db: weights.qkvBias.grad!, accumulate: true });
-  linearBackwardWeight(rec, dqkv, saved.h1, { dw: weights.qkv.grad!, accumulate: true });
+  if (weights.qkvBias) biasBackward(rec, dqkv, { db: weights.qkvBias.grad!, accumulate: "step" });
+  linearBackwardWeight(rec, dqkv, saved.h1, { dw: weights.qkv.grad!, accumulate: "step" });
   const dh1 = linearBackwardInput(rec, dqkv, weights.qkv.value, { name: "dh1" });
   return rmsnormBackward(
     rec,

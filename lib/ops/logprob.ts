@@ -101,8 +101,8 @@ export interface LogprobGradient {
 
 /**
  * dh `[N, D]` = Σ over the vocabulary of coef (one-hot − softmax) · w, and dw += its transpose · h where `dw` is given
- * (none for a frozen head; the embedding's own gradient where tied). Logits are computed again, chunk by chunk, unless
- * saved.
+ * (`=` in the first micro-batch of a step; none for a frozen head; the embedding's own gradient where tied). Logits are
+ * computed again, chunk by chunk, unless saved.
  */
 export function logprobHeadBackward(
   rec: Recorder,
@@ -130,7 +130,10 @@ export function logprobHeadBackward(
       ...(dh ? { out: dh, accumulate: true } : {}),
     });
     if (dw) {
-      linearBackwardWeight(rec, logits, h, { dw: rowWindow(dw, offset, offset + columns), accumulate: true });
+      linearBackwardWeight(rec, logits, h, {
+        dw: rowWindow(dw, offset, offset + columns),
+        accumulate: "step",
+      });
     }
     if (columns < V) rec.forget(window);
   }

@@ -7,7 +7,8 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import { chooseVariant, type MatmulProblem, matmulVariant } from "./matmul_variants.ts";
+import { accumulateFlag } from "./matmul_simple.ts";
+import { type Accumulate, chooseVariant, type MatmulProblem, matmulVariant } from "./matmul_variants.ts";
 import { asMatrix } from "./pack.ts";
 
 /** Asks for one variant by name (tests, tuning); it must support the product. */
@@ -69,12 +70,12 @@ export function linearBackwardInput(
   return dx;
 }
 
-/** `dw[N, K] += dy[M, N]ᵀ · x[M, K]` over the rows in use; with `accumulate` false, `=`. */
+/** `dw[N, K] += dy[M, N]ᵀ · x[M, K]` over the rows in use; with `accumulate` false, `=`; for `step` see `Accumulate`. */
 export function linearBackwardWeight(
   rec: Recorder,
   dy: Tensor,
   x: Tensor,
-  options: { dw: Tensor; accumulate?: boolean } & VariantOption,
+  options: { dw: Tensor; accumulate?: Accumulate } & VariantOption,
 ): void {
   const left = asMatrix(dy);
   const right = asMatrix(x);
@@ -95,7 +96,7 @@ const SUM_ROWS = 64;
 export function biasBackward(
   rec: Recorder,
   dy: Tensor,
-  options: { db: Tensor; accumulate?: boolean },
+  options: { db: Tensor; accumulate?: Accumulate },
 ): void {
   const matrix = asMatrix(dy);
   const [rows, columns] = sizes(matrix);
@@ -112,7 +113,7 @@ export function biasBackward(
     flops: rows * columns,
   });
   rec.dispatch("matmul_sum", {
-    constants: { ACCUMULATE: accumulate },
+    constants: { ACCUMULATE: accumulateFlag(accumulate) },
     bind: { partial, result: db },
     params: { size: columns, splits, split_rows: SUM_ROWS, rows, extent },
     grid: grid1d(rec.gpu, Math.ceil(columns / 64)),

@@ -2,7 +2,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
+import { accumulateFlag, epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
 import { LAYOUT, productParams } from "./matmul_tile.ts";
 import type { MatmulProblem, MatmulVariant } from "./matmul_variants.ts";
 import { bf16Buffer } from "./pack.ts";
@@ -78,7 +78,7 @@ function sumSplits(
 ): void {
   const size = rows * columns;
   rec.dispatch("matmul_sum", {
-    constants: { ACCUMULATE: accumulate },
+    constants: { ACCUMULATE: accumulateFlag(accumulate) },
     bind: { partial, result },
     params: { size, splits, split_rows: split, rows: depth, extent: extent ?? NO_EXTENT },
     grid: grid1d(rec.gpu, Math.ceil(size / 64)),

@@ -2,7 +2,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import type { MatmulProblem } from "./matmul_variants.ts";
+import type { Accumulate, MatmulProblem } from "./matmul_variants.ts";
 
 /** Records a product with the simple kernel; under `bf16` it rounds its inputs as it loads them. */
 export function recordSimple(rec: Recorder, problem: MatmulProblem): void {
@@ -33,8 +33,13 @@ export function epilogueFlags(problem: MatmulProblem) {
   return {
     BIAS: problem.bias !== undefined,
     RESIDUAL: problem.residual !== undefined,
-    ACCUMULATE: problem.accumulate,
+    ACCUMULATE: accumulateFlag(problem.accumulate),
   };
+}
+
+/** The constant ACCUMULATE. */
+export function accumulateFlag(accumulate: Accumulate): 0 | 1 | 2 {
+  return accumulate === "step" ? 2 : accumulate ? 1 : 0;
 }
 
 /** Tensors of kernels/matmul_epilogue.wgsl. */

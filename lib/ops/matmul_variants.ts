@@ -28,9 +28,11 @@ export interface MatmulProblem {
   readonly extent: ExtentIndex;
   readonly bias?: Tensor;
   readonly residual?: Tensor;
-  /** Adds to the result instead of replacing it. */
-  readonly accumulate: boolean;
+  readonly accumulate: Accumulate;
 }
+
+/** Whether a product adds to its result or replaces it; `step`: adds where the step has `EARLIER` micro-batches. */
+export type Accumulate = boolean | "step";
 
 /** A way to compute a product. */
 export interface MatmulVariant {

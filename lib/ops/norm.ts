@@ -46,7 +46,7 @@ export interface RmsnormSaved {
 
 /**
  * Backward: dx `[T, D]` = `add` (the gradient that goes around the norm, if any) + the gradient through the norm;
- * dw += its sum over the rows in use, in a fixed order.
+ * dw += its sum over the rows in use, in a fixed order (`=` in the first micro-batch of a step, see `EARLIER`).
  */
 export function rmsnormBackward(
   rec: Recorder,

@@ -8,7 +8,7 @@ import type { Batch } from "../data/batch.ts";
 import { checkErrors, type Gpu, requireDevice } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { Extent, residentTensor, rowWindow, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import { EARLIER, Extent, residentTensor, rowWindow, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { type Hyper, type LossDefinition, lossMathWgsl } from "../losses/mod.ts";
 import {
   type BatchCapacity,
@@ -178,7 +178,7 @@ export class TrainEngine {
     this.plans.update.submit();
   }
 
-  /** Submits the gradient of a step alone: zeroes, then adds every micro-batch's. */
+  /** Submits the gradient of a step alone: the first micro-batch's, then adds every other's. */
   accumulate(work: Iterable<MicroBatch>, numbers: StepNumbers): void {
     const { tensors, gpu } = this;
     const device = requireDevice(gpu);
@@ -196,8 +196,11 @@ export class TrainEngine {
     );
     this.plans.zero.submit();
     this.#filled = 0;
+    let earlier = 0;
     for (const { batch, references } of work) {
-      writeBatch(gpu, tensors.batch, batch);
+      const counts = batch.counts.slice();
+      counts[EARLIER] = earlier++;
+      writeBatch(gpu, tensors.batch, { ...batch, counts });
       writeTensor(gpu, tensors.references, references);
       this.plans.micro.submit();
       const count = batch.examples.length;
@@ -249,9 +252,10 @@ function createEngineTensors(gpu: Gpu, { capacity, loss, batchSize }: TrainSetup
   };
 }
 
-function recordZero(gpu: Gpu, params: ParamStore): Recorder {
+/** What the first micro-batch does not write: rows of the embedding without a token (where tied, the head's product does). */
+function recordZero(gpu: Gpu, { embedding, head }: ParamStore): Recorder {
   const rec = new Recorder(gpu);
-  for (const { grad } of params.shards) rec.clear(grad!);
+  if (head !== embedding) rec.clear(embedding.grad!);
   return rec;
 }
 
