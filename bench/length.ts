@@ -136,7 +136,7 @@ async function memory(gpu: Gpu, report: Report, [small, large]: readonly [number
     const config = configFor(vocabulary);
     const { setup } = setupFor(planner, config, length);
     const params = createParams(planner, config, { trainable: true });
-    const plan = await planMicroBatch(planner, { ...setup, params });
+    const { plan } = await planMicroBatch(planner, { ...setup, params });
     sizes.push((plan.sizeBytes + batchBytes(setup.capacity)) / 2 ** 20);
   }
   const what = `step of ${length} tokens: GPU memory beyond weights, gradients and moments`;

@@ -2,12 +2,15 @@
 // NORM: x is RMS-normalised first; the gain goes into x as it is loaded, the scale onto the finished sum.
 // SWIGLU: W is gate | up, and y = silu(gate) · up.
 // A tile of TM rows by TN columns belongs to one invocation (SPLIT 1) or to a workgroup whose lanes share the depth.
+// W is read from a buffer or a storage texture (IMAGE), by lanes of x or, packed as BF16, by H = 2 of them at a time.
 #include lanes
 
 struct Params {
   rows: u32,
-  columns: u32, // of y
-  depth: u32, // lanes of a row of x
+  columns: u32, // of these rows of W, or of y with SWIGLU
+  stride: u32, // columns of y
+  offset: u32, // the first of these columns in y
+  depth: u32, // loads that a row of W takes: H lanes of x each
   elements: f32, // numbers of a row of x
   eps: f32,
 }
@@ -18,7 +21,19 @@ struct Params {
 #else
 @group(0) @binding(2) var<storage, read> x: array<Lane>;
 #end
+#if IMAGE
+#if BF16
+@group(0) @binding(3) var w: texture_storage_2d<rgba32uint, read>;
+#else
+@group(0) @binding(3) var w: texture_storage_2d<rgba32float, read>;
+#end
+#else
+#if BF16
+@group(0) @binding(3) var<storage, read> w: array<vec4<u32>>;
+#else
 @group(0) @binding(3) var<storage, read> w: array<Lane>;
+#end
+#end
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #if BIAS
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
@@ -47,6 +62,30 @@ fn add_lanes(lane: u32) {
 }
 #end
 
+#if BF16
+alias Load = vec4<u32>;
+// Of a load's eight elements the first four, or the last: an even one lies in the low half of its word.
+fn lane_0(load: Load) -> Lane {
+  return bitcast<vec4<f32>>(vec4(load.x << 16u, load.x & 0xffff0000u, load.y << 16u, load.y & 0xffff0000u));
+}
+fn lane_1(load: Load) -> Lane {
+  return bitcast<vec4<f32>>(vec4(load.z << 16u, load.z & 0xffff0000u, load.w << 16u, load.w & 0xffff0000u));
+}
+#else
+alias Load = Lane;
+fn lane_0(load: Load) -> Lane {
+  return load;
+}
+#end
+
+fn weights(row: u32, k: u32) -> Load {
+#if IMAGE
+  return textureLoad(w, vec2(k, row));
+#else
+  return w[row * params.depth + k];
+#end
+}
+
 fn multiply_add(a: Lane, b: Lane, sum: f32) -> f32 {
 #if VEC == 4
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
@@ -61,10 +100,10 @@ fn silu(gate: f32) -> f32 {
 }
 
 fn finish(value: f32, row: u32, column: u32) {
-  let at = row * params.columns + column;
+  let at = row * params.stride + params.offset + column;
   var result = value;
 #if BIAS
-  result += bias[column];
+  result += bias[params.offset + column];
 #end
 #if RESIDUAL
   result += residual[at];
@@ -92,17 +131,13 @@ fn main(
   }
   // Beyond the edge the last row or column is computed again and not stored.
 #for i in 0..TM
-  let l${i} = min(row + ${i}u, params.rows - 1u) * params.depth;
+  let l${i} = min(row + ${i}u, params.rows - 1u) * params.depth * ${H}u;
 #if NORM
   var squares${i} = Lane();
 #end
 #end
 #for j in 0..TN
   let column${j} = min(column + ${j}u, params.columns - 1u);
-  let r${j} = column${j} * params.depth;
-#if SWIGLU
-  let s${j} = (column${j} + params.columns) * params.depth;
-#end
 #end
 #for i in 0..TM
 #for j in 0..TN
@@ -113,27 +148,33 @@ fn main(
 #end
 #end
   for (var k = first; k < params.depth; k += ${SPLIT}u) {
+#for h in 0..H
 #if NORM
-    let g = gain[k];
+    let g${h} = gain[k * ${H}u + ${h}u];
 #end
 #for i in 0..TM
 #if NORM
-    let x${i} = x[l${i} + k];
-    squares${i} = fma(x${i}, x${i}, squares${i});
-    let a${i} = x${i} * g;
+    let x${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
+    squares${i} = fma(x${i}_${h}, x${i}_${h}, squares${i});
+    let a${i}_${h} = x${i}_${h} * g${h};
 #else
-    let a${i} = x[l${i} + k];
+    let a${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
+#end
 #end
 #end
 #for j in 0..TN
-    let b${j} = w[r${j} + k];
+    let b${j} = weights(column${j}, k);
+#for h in 0..H
 #for i in 0..TM
-    c${i}_${j} = multiply_add(a${i}, b${j}, c${i}_${j});
+    c${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(b${j}), c${i}_${j});
+#end
 #end
 #if SWIGLU
-    let e${j} = w[s${j} + k];
+    let e${j} = weights(column${j} + params.columns, k);
+#for h in 0..H
 #for i in 0..TM
-    d${i}_${j} = multiply_add(a${i}, e${j}, d${i}_${j});
+    d${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(e${j}), d${i}_${j});
+#end
 #end
 #end
 #end

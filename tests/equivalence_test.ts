@@ -9,6 +9,7 @@ import { loadTokenizer } from "../lib/data/tokenizer.ts";
 import type { Example } from "../lib/data/types.ts";
 import { writeTensor } from "../lib/gpu/tensor.ts";
 import { getLoss, lossHyper } from "../lib/losses/mod.ts";
+import type { TrainEngine } from "../lib/run/engine.ts";
 import { microBatches } from "../lib/run/pairs.ts";
 import {
   type ComputeOptions,
@@ -75,23 +76,34 @@ for (const name of fixtureNames) {
   });
 }
 
-Deno.test("steps create no buffer, texture, bind group or pipeline after the first", async () => {
-  const gpu = await testGpu();
-  const params = await gpuModel(gpu, fixturePath("qwen2/policy"));
-  const set = await pairsOf("qwen2");
-  const packing = packingFor(params, set.examples, { tokenBudget: 200 });
-  const engine = await engineFor(gpu, params, { loss, hyper, packing, examples: set.examples });
-  const rows = set.examples.map((_, i) => i);
-  const norms: number[] = [];
-  let created = { ...gpu.created };
-  for (let step = 1; step <= 4; step++) {
-    engine.submit(microBatches(set, rows, packing), { learningRate: 1e-3, step, scale: 1 / rows.length });
-    norms.push((await engine.finish()).gradNorm);
-    if (step === 1) created = { ...gpu.created };
-  }
-  assertEquals(gpu.created, created);
-  assertNotEquals(norms[0], norms[3]);
-  assert(norms.every((norm) => norm > 0));
-  engine.destroy();
-  destroyParams(params);
-});
+for (const compute of ["f32", "bf16"] as const) {
+  Deno.test(`${compute}: steps create nothing on the GPU after the first, and read the weights as they are`, async () => {
+    const gpu = await testGpu();
+    const params = await gpuModel(gpu, fixturePath("qwen2/policy"));
+    const set = await pairsOf("qwen2");
+    const packing = packingFor(params, set.examples, { tokenBudget: 200 });
+    const setup = { loss, hyper, packing, examples: set.examples, compute };
+    const engine = await engineFor(gpu, params, setup);
+    const rows = set.examples.map((_, i) => i);
+    const numbers = { learningRate: 1e-3, scale: 1 / rows.length };
+    const norms: number[] = [];
+    let created = { ...gpu.created };
+    for (let step = 1; step <= 4; step++) {
+      engine.submit(microBatches(set, rows, packing), { ...numbers, step });
+      norms.push((await engine.finish()).gradNorm);
+      if (step === 1) created = { ...gpu.created };
+    }
+    assertEquals(gpu.created, created);
+    assertNotEquals(norms[0], norms[3]);
+    assert(norms.every((norm) => norm > 0));
+    // A new engine on the same weights finds what the old one does: nothing that it reads is of an earlier step.
+    const after = async (one: TrainEngine) => {
+      one.submit(microBatches(set, rows, packing), { ...numbers, learningRate: 0, step: 5 });
+      return (await one.finish()).gradNorm;
+    };
+    const fresh = await engineFor(gpu, params, setup);
+    assertEquals(await after(engine), await after(fresh));
+    for (const one of [engine, fresh]) one.destroy();
+    destroyParams(params);
+  });
+}

@@ -23,6 +23,7 @@ import { gpuModel } from "./gpu_model.ts";
 import { difference, testGpu } from "./harness.ts";
 import { packBatch } from "./reference/batch.ts";
 import { fixtureNames, fixturePath, fixtureWeights, loadFixture } from "./reference/fixture.ts";
+import { toBf16 } from "./reference/matmul.ts";
 import { logits as referenceLogits } from "./reference/network.ts";
 
 const GREEDY: GeneratorOptions = {
@@ -173,6 +174,28 @@ Deno.test("the weights are read as they are when generate is called", async () =
   for (const thing of [generator, wanted]) thing.destroy();
   for (const store of [params, other]) destroyParams(store);
   directory.close();
+});
+
+Deno.test("under bf16 tokens are those of a model whose matrices are rounded, sampled too", async () => {
+  const gpu = await testGpu();
+  const params = await gpuModel(gpu, fixturePath("llama/policy"), false);
+  const rounded = await gpuModel(gpu, fixturePath("llama/policy"), false);
+  const matrices = rounded.layers.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+  for (const { value } of [...matrices, rounded.head]) {
+    writeTensor(gpu, value, Float32Array.from(await readTensor(gpu, value), toBf16));
+  }
+  const size = { slots: 4, positions: 40 };
+  const generator = await Generator.create(gpu, params, { ...size, compute: "bf16" });
+  const plain = await Generator.create(gpu, params, size);
+  const wanted = await Generator.create(gpu, rounded, size);
+  // Of one token each: longer prompts round what goes into the products, too.
+  const prompts = Array.from({ length: 4 }, (_, i) => [7 + 31 * i]);
+  const options = { ...GREEDY, temperature: 1, maxNewTokens: 39 };
+  const found = await generator.generate(prompts, options);
+  assertEquals(found, await wanted.generate(prompts, options));
+  assert(JSON.stringify(found) !== JSON.stringify(await plain.generate(prompts, options)));
+  for (const thing of [generator, plain, wanted]) thing.destroy();
+  for (const store of [params, rounded]) destroyParams(store);
 });
 
 Deno.test("a generator names what it cannot do, and ends when told to", async () => {

@@ -1,8 +1,9 @@
 /** The decoding kernels against float64, on this adapter, in the variants for software adapters and for GPUs. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Recorder } from "../lib/gpu/recorder.ts";
-import { nullGpu } from "../lib/gpu/device.ts";
-import { Extent } from "../lib/gpu/tensor.ts";
+import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
+import { Prepared } from "../lib/gpu/prepared.ts";
+import { Extent, residentTensor } from "../lib/gpu/tensor.ts";
 import {
   decodeAttention,
   decodeEmbedding,
@@ -10,8 +11,10 @@ import {
   type DecodeVariant,
   fillCache,
   STATE_HEADER,
+  type WeightForm,
 } from "../lib/ops/decode.ts";
-import { difference, randomNormal, runOp } from "./harness.ts";
+import { difference, randomNormal, runOp, testGpu } from "./harness.ts";
+import { toBf16 } from "./reference/matmul.ts";
 import { attention, linear, rmsnorm, rope, swiglu } from "./reference/ops.ts";
 
 const wide = (x: Float32Array) => Float64Array.from(x);
@@ -43,49 +46,91 @@ const LINEAR: readonly LinearCase[] = [
   { B: 20, D: 64, N: 20, variant: { split: 64, tileRows: 2, tileColumns: 1 } },
 ];
 
+const FORMS: readonly WeightForm[] = ["buffer", "image", "bf16 buffer", "bf16 image"];
+
+/** Forms that rows of D numbers have. */
+function formsOf(D: number): WeightForm[] {
+  return FORMS.filter((form) => form === "buffer" || (form === "image" ? D % 4 === 0 : D % 8 === 0));
+}
+
+async function checkLinear(spec: LinearCase, form: WeightForm, gpu?: Gpu): Promise<void> {
+  const { B, D, N, variant } = spec;
+  const rows = spec.swiglu ? 2 * N : N;
+  const x = normal(B * D, 1), w = normal(rows * D, 2, 1 / Math.sqrt(D)), gain = normal(D, 3);
+  const bias = normal(N, 4), residual = normal(B * N, 5);
+  const eps = 1e-5;
+  const { y } = await runOp(
+    {
+      x: { shape: [B, D], data: x },
+      w: { shape: [rows, D], data: w },
+      gain: { shape: [D], data: gain },
+      bias: { shape: [N], data: bias },
+      residual: { shape: [B, N], data: residual },
+      y: { shape: [B, N] },
+    },
+    (rec, t) => {
+      const y = decodeLinear(rec, t.x!, t.w!, {
+        name: "y",
+        form,
+        ...(spec.norm ? { norm: { gain: t.gain!, eps } } : {}),
+        ...(spec.bias ? { bias: t.bias! } : {}),
+        ...(spec.residual ? { residual: t.residual! } : {}),
+        ...(spec.swiglu ? { swiglu: true } : {}),
+        ...(variant ? { variant } : {}),
+      });
+      copyOut(rec, y, t.y!);
+    },
+    gpu ? { gpu } : {},
+  );
+  const read = form.startsWith("bf16") ? Float64Array.from(w, toBf16) : wide(w);
+  const input = spec.norm ? rmsnorm(wide(x), wide(gain), { rows: B, width: D, eps }).y : wide(x);
+  let expected = linear(input, read, { rows: B, inputs: D, outputs: rows });
+  if (spec.swiglu) {
+    const take = (from: number) =>
+      Float64Array.from({ length: B * N }, (_, i) => expected[Math.floor(i / N) * rows + from + i % N]!);
+    expected = swiglu(take(0), take(N));
+  }
+  expected = expected.map((value, i) =>
+    value + (spec.bias ? bias[i % N]! : 0) + (spec.residual ? residual[i]! : 0)
+  );
+  // Sums of up to 704 products of order 1/√D, one after the other in float32: about √704 roundings of 6e-8.
+  assert(difference(y!, expected).relative < 2e-6, `${form}: ${JSON.stringify(difference(y!, expected))}`);
+}
+
 for (const spec of LINEAR) {
   const { B, D, N, variant, ...flags } = spec;
   const flagged = Object.entries(flags).filter(([, on]) => on).map(([name]) => name).join(" ");
   Deno.test(`decodeLinear [${B}, ${D}] by ${N} ${flagged} ${JSON.stringify(variant ?? {})}`, async () => {
-    const rows = spec.swiglu ? 2 * N : N;
-    const x = normal(B * D, 1), w = normal(rows * D, 2, 1 / Math.sqrt(D)), gain = normal(D, 3);
-    const bias = normal(N, 4), residual = normal(B * N, 5);
-    const eps = 1e-5;
-    const { y } = await runOp(
-      {
-        x: { shape: [B, D], data: x },
-        w: { shape: [rows, D], data: w },
-        gain: { shape: [D], data: gain },
-        bias: { shape: [N], data: bias },
-        residual: { shape: [B, N], data: residual },
-        y: { shape: [B, N] },
-      },
-      (rec, t) => {
-        const y = decodeLinear(rec, t.x!, t.w!, {
-          name: "y",
-          ...(spec.norm ? { norm: { gain: t.gain!, eps } } : {}),
-          ...(spec.bias ? { bias: t.bias! } : {}),
-          ...(spec.residual ? { residual: t.residual! } : {}),
-          ...(spec.swiglu ? { swiglu: true } : {}),
-          ...(variant ? { variant } : {}),
-        });
-        copyOut(rec, y, t.y!);
-      },
-    );
-    const input = spec.norm ? rmsnorm(wide(x), wide(gain), { rows: B, width: D, eps }).y : wide(x);
-    let expected = linear(input, wide(w), { rows: B, inputs: D, outputs: rows });
-    if (spec.swiglu) {
-      const take = (from: number) =>
-        Float64Array.from({ length: B * N }, (_, i) => expected[Math.floor(i / N) * rows + from + i % N]!);
-      expected = swiglu(take(0), take(N));
-    }
-    expected = expected.map((value, i) =>
-      value + (spec.bias ? bias[i % N]! : 0) + (spec.residual ? residual[i]! : 0)
-    );
-    // Sums of up to 704 products of order 1/√D, one after the other in float32: about √704 roundings of 6e-8.
-    assert(difference(y!, expected).relative < 2e-6, `${JSON.stringify(difference(y!, expected))}`);
+    for (const form of formsOf(D)) await checkLinear(spec, form);
   });
 }
+
+Deno.test("decodeLinear: weights of more rows than a texture has are read by windows", async () => {
+  const gpu = await testGpu();
+  const small = { ...gpu, limits: { ...gpu.limits, maxTextureDimension2D: 64 } };
+  const spec = { B: 3, D: 64, N: 150, norm: true, bias: true, residual: true };
+  for (const form of ["image", "bf16 image"] as const) await checkLinear(spec, form, small);
+});
+
+Deno.test("decodeLinear: images are used where somebody keeps them, bf16 where it is asked for and fits", () => {
+  const formOf = (adapter: "software" | "gpu", D: number, options: { kept?: boolean; bf16?: boolean }) => {
+    const gpu = nullGpu(adapter);
+    const rec = new Recorder(gpu);
+    if (options.kept) rec.prepared = new Prepared(gpu);
+    if (options.bf16) rec.compute = "bf16";
+    const w = residentTensor(gpu, "w", [16, D]);
+    decodeLinear(rec, rec.tensor("x", [1, D]), w, { name: "y" });
+    const step = rec.steps.at(-1)!;
+    return step.kind === "dispatch" ? step.bindings.find(({ name }) => name === "w")!.tensor : undefined;
+  };
+  assertEquals(formOf("software", 64, {})!.name, "w");
+  assertEquals(formOf("software", 64, { kept: true })!.texture?.format, "rgba32float");
+  assertEquals(formOf("software", 64, { kept: true, bf16: true })!.texture?.format, "rgba32uint");
+  assertEquals(formOf("software", 36, { kept: true, bf16: true })!.texture?.format, "rgba32float");
+  assertEquals(formOf("software", 10, { kept: true })!.name, "w");
+  assertEquals(formOf("gpu", 64, { kept: true })!.name, "w");
+  assertEquals(formOf("gpu", 64, { bf16: true })!.dtype, "bf16");
+});
 
 /** Tests look at a result in a buffer of theirs: a product with nothing but itself as the residual. */
 function copyOut(rec: Recorder, from: Parameters<Recorder["copy"]>[0], to: Parameters<Recorder["copy"]>[1]) {

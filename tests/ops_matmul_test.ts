@@ -7,7 +7,7 @@ import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from 
 import { chooseVariant, preferVariant, problemClass } from "../lib/ops/matmul_variants.ts";
 import { bf16Buffer } from "../lib/ops/pack.ts";
 import { difference, randomNormal, runOp, testGpu } from "./harness.ts";
-import { columnSums, matmulNN, matmulNT, matmulTN } from "./reference/matmul.ts";
+import { columnSums, matmulNN, matmulNT, matmulTN, toBf16 } from "./reference/matmul.ts";
 
 type Floats = Float32Array<ArrayBuffer>;
 
@@ -16,17 +16,6 @@ type Floats = Float32Array<ArrayBuffer>;
  * about sqrt(K)·2^-24 of the norm: 4e-6 at K = 4096. Within a norm rounding averages out further.
  */
 const tolerance = (depth: number) => 2 ** -24 * (2 + Math.sqrt(depth));
-
-/** Rounds to bf16, nearest even, by the value and not by the bits. */
-function toBf16(value: number): number {
-  if (value === 0 || !Number.isFinite(value)) return value;
-  const unit = 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(value)))) - 7);
-  const scaled = value / unit;
-  const floor = Math.floor(scaled);
-  const rest = scaled - floor;
-  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
-  return (floor + (up ? 1 : 0)) * unit;
-}
 
 interface Case {
   readonly M: number;
@@ -163,7 +152,8 @@ Deno.test("the variant that sizes and adapter class get by default", async () =>
   assertEquals(chosen("gpu", [256, 256], 256), "block_64");
   assertEquals(chosen("gpu", [3, 256], 256), "rows_4");
   assertEquals(chosen("gpu", [256, 255], 256), "simple");
-  assertEquals(chosen("software", [1024, 256], 256), "image_8x16");
+  assertEquals(chosen("software", [1024, 256], 256), "image_16x16");
+  assertEquals(chosen("software", [128, 256], 256), "image_8x16");
   assertEquals(chosen("software", [1, 256], 256), "buffer_1x8");
 });
 

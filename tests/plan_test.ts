@@ -137,7 +137,7 @@ for (const adapterClass of ["software", "gpu"] as const) {
       adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
       maxGradNorm: 1,
     };
-    const plan = await planMicroBatch(gpu, setup);
+    const { plan } = await planMicroBatch(gpu, setup);
     const listing = plan.describe();
     for (const scope of ["embedding", "layer 0", "head", "loss", "d head", "d layer 1", "d embedding"]) {
       assert(listing.includes(` ${scope} `), `${scope} is not listed`);
@@ -154,7 +154,7 @@ for (const adapterClass of ["software", "gpu"] as const) {
       assert(written.has(grad!), `${grad!.name} is never written`);
     }
     assert(paramBytes(gpu, config, { trainable: true }) > 16 * 20_000);
-    const less = await planMicroBatch(gpu, { ...setup, checkpointing: true });
+    const { plan: less } = await planMicroBatch(gpu, { ...setup, checkpointing: true });
     assert(less.sizeBytes < plan.sizeBytes, "gradient checkpointing saves no memory");
     assert(less.flops > plan.flops);
   });

@@ -224,7 +224,7 @@ export class Plan {
   }
 
   #texture(tensor: Tensor): GPUTexture {
-    return this.#textures[this.layout.slotOf.get(tensor)!.index]!;
+    return tensor.place?.texture ?? this.#textures[this.layout.slotOf.get(tensor)!.index]!;
   }
 
   #encodeCopy(encoder: GPUCommandEncoder, step: Exclude<Step, { kind: "dispatch" }>): void {
@@ -248,7 +248,8 @@ export class Plan {
   }
 }
 
-function createTexture(gpu: Gpu, size: NonNullable<Tensor["texture"]>, label: string): GPUTexture {
+/** A texture for kernels to read and write, and to copy to. */
+export function createTexture(gpu: Gpu, size: NonNullable<Tensor["texture"]>, label: string): GPUTexture {
   gpu.created.textures++;
   return requireDevice(gpu).createTexture({
     label,

@@ -49,6 +49,10 @@ export class Recorder {
   readonly steps: Step[] = [];
   /** What matrix products round their inputs to; everything else is float32 always. */
   compute: "f32" | "bf16" = "f32";
+  /** Where forms of resident tensors are recorded once for many replays of this plan (see `prepared.ts`). */
+  prepared: Recorder | undefined;
+  /** Whether what is recorded here lies in memory of its own. */
+  readonly lasting: boolean = false;
   #scopes: string[] = [];
   #versions = new Map<Tensor, number>();
   #derived = new Map<Tensor, Map<string, { version: number; tensor: Tensor }>>();
@@ -155,26 +159,41 @@ export class Recorder {
     const width = rowBytes / 16;
     const most = this.gpu.limits.maxTextureDimension2D;
     if (rowBytes % 256 !== 0 || width > most || rows > most || rows === 0) return null;
-    return this.derived(tensor, "image", () => {
+    return this.derived(tensor, "image", (rec) => {
       const format = tensor.dtype === "bf16" ? "rgba32uint" as const : "rgba32float" as const;
-      const target = this.texture(`${tensor.name}.image`, { width, height: rows, format }, tensor.extent);
-      this.#push({ kind: "image", scope: this.#label(), source: tensor, target });
+      const target = rec.texture(`${tensor.name}.image`, { width, height: rows, format }, tensor.extent);
+      rec.#push({ kind: "image", scope: rec.#label(), source: tensor, target });
       return target;
     });
   }
 
-  /** What `make` records from `tensor`, once for as long as the tensor is not written again. */
-  derived(tensor: Tensor, kind: string, make: () => Tensor): Tensor {
+  /**
+   * What `make` records from `tensor`, once for as long as the tensor is not written again. It is told where to record:
+   * here, or in `prepared` what is made of a resident tensor that this recording does not write.
+   */
+  derived(tensor: Tensor, kind: string, make: (rec: Recorder) => Tensor): Tensor {
     const root = tensor.base ?? tensor;
     const key = `${kind}${spanOf(tensor)}`;
     const version = this.#versions.get(root) ?? 0;
+    if (this.prepared && root.place && version === 0) return this.prepared.derived(tensor, kind, make);
     const family = this.#derived.get(root) ?? new Map<string, { version: number; tensor: Tensor }>();
     this.#derived.set(root, family);
     const known = family.get(key);
     if (known?.version === version) return known.tensor;
-    const made = make();
+    const made = make(this);
     family.set(key, { version, tensor: made });
     return made;
+  }
+
+  /** Records with no forms kept in `prepared`: for tensors too large to be kept a second time. */
+  passing<R>(work: () => R): R {
+    const kept = this.prepared;
+    this.prepared = undefined;
+    try {
+      return work();
+    } finally {
+      this.prepared = kept;
+    }
   }
 
   /**

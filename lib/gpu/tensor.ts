@@ -25,6 +25,8 @@ export type ExtentIndex = number | undefined;
 /** Where a resident tensor lies. */
 export interface Place {
   readonly buffer: GPUBuffer | null;
+  /** Instead of a buffer, for images of resident tensors. */
+  readonly texture?: GPUTexture;
   /** Bytes from the start of the buffer. */
   readonly offset: number;
 }

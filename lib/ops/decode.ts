@@ -9,8 +9,9 @@
 import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { rowWindow, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
 
 /** Words of a slot's state before the tokens that it has written. */
 export const STATE_HEADER = 8;
@@ -69,13 +70,17 @@ export interface DecodeProduct {
   readonly norm: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
+  readonly form: WeightForm;
 }
+
+/** How a product reads its weights; `bf16…` are rounded to bf16, eight to a load. */
+export type WeightForm = "buffer" | "image" | "bf16 buffer" | "bf16 image";
 
 /** The tuner's say in how products are computed. */
 export const decodeChoices: ChoicePoint<DecodeProduct> = new ChoicePoint(
   Object.keys(decodeVariants),
-  ({ rows, columns, depth, swiglu, norm }) =>
-    `${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,
+  ({ rows, columns, depth, swiglu, norm, form }) =>
+    `${form} ${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,
 );
 
 /** What `decodeLinear` computes beside the product. */
@@ -90,9 +95,14 @@ export interface DecodeLinearOptions {
   /** w is gate over up, [2N, D]: y = silu(gate) · up. */
   readonly swiglu?: boolean;
   readonly variant?: DecodeVariant;
+  /** Without it, what suits the adapter and `rec.compute`. */
+  readonly form?: WeightForm;
 }
 
-/** y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. */
+/**
+ * y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. Under `rec.compute === "bf16"` the weights are
+ * rounded to bf16 where D is a multiple of 8; x stays float32, since it is not what takes time.
+ */
 export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
   const { norm, bias, residual, swiglu = false } = options;
   const [B = 0, D = 0] = x.shape;
@@ -103,39 +113,88 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
       `decodeLinear ${options.name}: ${x.name} [${x.shape}] and ${w.name} [${w.shape}] do not fit.`,
     );
   }
+  const form = options.form ?? chooseForm(rec, w, swiglu);
   const shape = { B, N, D, VEC: D % 4 === 0 ? 4 : 1, swiglu, norm: norm !== undefined };
   const product = {
     ...{ rows: B, columns: rows, depth: D, swiglu, norm: norm !== undefined },
-    ...{ bias: bias !== undefined, residual: residual !== undefined },
+    ...{ bias: bias !== undefined, residual: residual !== undefined, form },
   };
   const chosen = decodeVariants[decodeChoices.choose(rec.gpu, product) ?? "auto"];
   const tile = chooseTile(rec.gpu, shape, options.variant ?? chosen ?? {});
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
+  const bf16 = form.startsWith("bf16");
+  const constants = {
+    VEC: shape.VEC,
+    ...tile,
+    IMAGE: form.endsWith("image"),
+    BF16: bf16,
+    H: bf16 ? 2 : 1,
+    NORM: norm !== undefined,
+    BIAS: bias !== undefined,
+    RESIDUAL: residual !== undefined,
+    SWIGLU: swiglu,
+    PER_ROW: perRow,
+    SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
+  };
   const y = rec.tensor(options.name, [B, N]);
-  rec.dispatch("decode_linear", {
-    bind: {
-      x,
-      w,
-      y,
-      ...(norm ? { gain: norm.gain } : {}),
-      ...(bias ? { bias } : {}),
-      ...(residual ? { residual } : {}),
-    },
-    constants: {
-      VEC: shape.VEC,
-      ...tile,
-      NORM: norm !== undefined,
-      BIAS: bias !== undefined,
-      RESIDUAL: residual !== undefined,
-      SWIGLU: swiglu,
-      PER_ROW: perRow,
-      SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
-    },
-    params: { rows: B, columns: N, depth: D / shape.VEC, elements: D, eps: norm?.eps ?? 0 },
-    grid: [...columnGrid(rec.gpu, N, tile), Math.ceil(B / tile.TM)],
-    flops: 2 * B * rows * D,
-  });
+  for (const { window, offset, columns } of windowsOf(rec, w, { form, N, swiglu })) {
+    rec.dispatch("decode_linear", {
+      bind: {
+        x,
+        w: weightsAs(rec, window, form),
+        y,
+        ...(norm ? { gain: norm.gain } : {}),
+        ...(bias ? { bias } : {}),
+        ...(residual ? { residual } : {}),
+      },
+      constants,
+      params: {
+        rows: B,
+        columns,
+        stride: N,
+        offset,
+        depth: D / shape.VEC / constants.H,
+        elements: D,
+        eps: norm?.eps ?? 0,
+      },
+      grid: [...columnGrid(rec.gpu, columns, tile), Math.ceil(B / tile.TM)],
+      flops: 2 * B * window.shape[0]! * D,
+    });
+  }
   return y;
+}
+
+/** Software adapters read images faster, where somebody keeps them from step to step. */
+function chooseForm(rec: Recorder, w: Tensor, swiglu: boolean): WeightForm {
+  const [rows = 0, D = 0] = w.shape;
+  const bf16 = rec.compute === "bf16" && D % 8 === 0;
+  const most = rec.gpu.limits.maxTextureDimension2D;
+  const images = rec.gpu.adapterClass === "software" && rec.prepared !== undefined && D % 4 === 0 &&
+    D / 4 <= most && (!swiglu || rows <= most);
+  if (images) return bf16 ? "bf16 image" : "image";
+  return bf16 ? "bf16 buffer" : "buffer";
+}
+
+function weightsAs(rec: Recorder, w: Tensor, form: WeightForm): Tensor {
+  if (form === "image") return imageOf(rec, w);
+  if (form === "bf16 image") return bf16Image(rec, w);
+  return form === "bf16 buffer" ? bf16Buffer(rec, w) : w;
+}
+
+/** The rows of w, or windows of them where they are more than an image has. */
+function windowsOf(
+  rec: Recorder,
+  w: Tensor,
+  { form, N, swiglu }: { form: WeightForm; N: number; swiglu: boolean },
+): { window: Tensor; offset: number; columns: number }[] {
+  const [rows = 0] = w.shape;
+  const most = rec.gpu.limits.maxTextureDimension2D;
+  if (!form.endsWith("image") || rows <= most || swiglu) return [{ window: w, offset: 0, columns: N }];
+  const size = Math.floor(most / 64) * 64;
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
+    const offset = i * size, end = Math.min(rows, offset + size);
+    return { window: rowWindow(w, offset, end), offset, columns: end - offset };
+  });
 }
 
 interface Tile {

@@ -70,7 +70,7 @@ export function logprobHead(
   const size = chunkSize(rec, { N, D, V, ...(chunk ? { chunk } : {}) });
   let logits: Tensor | undefined;
   for (const { window, offset, columns } of chunksOf(w, size)) {
-    logits = linear(rec, h, window, { name: `${name}.logits` });
+    logits = ofChunk(rec, columns < V, () => linear(rec, h, window, { name: `${name}.logits` }));
     const lanes = lanesFor(columns), width = columns / lanes;
     rec.dispatch("logprob", {
       ...rowDispatch(rec, { rows: N, width, lanes, ...(variant ? { variant } : {}) }),
@@ -115,7 +115,8 @@ export function logprobHeadBackward(
   if (dw) expectShape("logprobHeadBackward", dw, [V, D]);
   let dh: Tensor | undefined;
   for (const { window, offset, columns } of chunksOf(w, saved.chunk)) {
-    const logits = saved.logits ?? linear(rec, h, window, { name: `${name}.logits` });
+    const logits = saved.logits ??
+      ofChunk(rec, columns < V, () => linear(rec, h, window, { name: `${name}.logits` }));
     const lanes = lanesFor(columns), width = columns / lanes;
     const { span, unroll, grid } = spreadRows(rec, N, width);
     rec.dispatch("logprob_backward", {
@@ -125,10 +126,12 @@ export function logprobHeadBackward(
       grid,
       flops: 4 * N * columns,
     });
-    dh = linearBackwardInput(rec, logits, window, {
-      name: `${name}.dh`,
-      ...(dh ? { out: dh, accumulate: true } : {}),
-    });
+    const sum = dh ? { out: dh, accumulate: true } : {};
+    dh = ofChunk(
+      rec,
+      columns < V,
+      () => linearBackwardInput(rec, logits, window, { name: `${name}.dh`, ...sum }),
+    );
     if (dw) {
       linearBackwardWeight(rec, logits, h, {
         dw: rowWindow(dw, offset, offset + columns),
@@ -138,6 +141,11 @@ export function logprobHeadBackward(
     if (columns < V) rec.forget(window);
   }
   return dh ?? rec.tensor(`${name}.dh`, [N, D], { extent: h.extent });
+}
+
+/** Of the weights of one chunk among several no form is kept: memory must not grow with the vocabulary. */
+function ofChunk(rec: Recorder, oneOfMany: boolean, record: () => Tensor): Tensor {
+  return oneOfMany ? rec.passing(record) : record();
 }
 
 function chunkSize(

@@ -58,8 +58,6 @@ function record(rec: Recorder, problem: MatmulProblem, { tm, tn, source, lanes }
       H: bf16 ? 2 : 1,
       TM: tm,
       TN: tn,
-      // Long rounds of the loop pay where an f32 texel holds steps of both sums; longer code only misses caches.
-      U: layout === "nt" && image && !bf16 ? 2 : 1,
       LANES: lanes,
       LX: lx,
       VEC: 4,

@@ -119,7 +119,10 @@ function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
 function softwareDefaults(rec: Recorder, { layout, rows, columns, depth }: MatmulProblem): string[] {
   if (layout === "nt" && rows <= 8 && rec.compute === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
   if (rec.compute === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
-  return rows * columns < 128 * 128 ? ["image_8x8", "buffer_8x8"] : ["image_8x16", "buffer_8x16"];
+  if (rows * columns < 128 * 128) return ["image_8x8", "buffer_8x8"];
+  // A tile of 16x16 loads least, but for bf16 along rows its code is too long for the processor's caches.
+  const large = rows * columns >= 256 * 256 && (rec.compute === "f32" || layout === "tn");
+  return [...large ? ["image_16x16"] : [], "image_8x16", "buffer_8x16"];
 }
 
 /** The least power of two that is not less. */

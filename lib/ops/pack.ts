@@ -32,17 +32,17 @@ export function fitsTexture(rec: Recorder, matrix: Tensor, perTexel: number): bo
 /** An f32 matrix as a texture of four columns a texel, the ends of rows filled with zeros. */
 export function imageOf(rec: Recorder, matrix: Tensor): Tensor {
   return rec.image(matrix) ??
-    rec.derived(matrix, "packed image", () => pack(rec, matrix, { bf16: false, texture: true }));
+    rec.derived(matrix, "packed image", (rec) => pack(rec, matrix, { bf16: false, texture: true }));
 }
 
 /** An f32 matrix rounded to bf16, as a texture of eight columns a texel. */
 export function bf16Image(rec: Recorder, matrix: Tensor): Tensor {
-  return rec.derived(matrix, "bf16 image", () => pack(rec, matrix, { bf16: true, texture: true }));
+  return rec.derived(matrix, "bf16 image", (rec) => pack(rec, matrix, { bf16: true, texture: true }));
 }
 
 /** An f32 matrix rounded to packed bf16 in a buffer `[rows, columns rounded up to a multiple of 8]`. */
 export function bf16Buffer(rec: Recorder, matrix: Tensor): Tensor {
-  return rec.derived(matrix, "bf16", () => pack(rec, matrix, { bf16: true, texture: false }));
+  return rec.derived(matrix, "bf16", (rec) => pack(rec, matrix, { bf16: true, texture: false }));
 }
 
 function pack(rec: Recorder, matrix: Tensor, form: { bf16: boolean; texture: boolean }): Tensor {
@@ -54,8 +54,8 @@ function pack(rec: Recorder, matrix: Tensor, form: { bf16: boolean; texture: boo
   const packed = form.texture
     ? rec.texture(name, { width: texels, height: rows, format }, matrix.extent)
     : rec.tensor(name, [rows, texels * perTexel], { dtype: "bf16", extent: matrix.extent });
-  // Copying to an f32 image and reading that is twice as fast as reading the buffer.
-  const image = form.bf16 && form.texture ? rec.image(matrix) : null;
+  // Copying to an f32 image and reading that is twice as fast as reading the buffer, but the image must not stay.
+  const image = form.bf16 && form.texture && !rec.lasting ? rec.image(matrix) : null;
   rec.dispatch("pack", {
     constants: {
       BF16: form.bf16,

@@ -27,9 +27,11 @@ export async function describeTraining(
     const { config } = job.policy;
     const params = createParams(twin, config, { trainable: true });
     const ropeTable = createRopeTable(twin, config, 1);
-    const plan = await planMicroBatch(twin, trainSetup(job, programSetup(job, { params, ropeTable, hooks })));
+    const setup = trainSetup(job, programSetup(job, { params, ropeTable, hooks }));
+    const { plan, formBytes } = await planMicroBatch(twin, setup);
     const bytes = paramBytes(twin, config, { trainable: true });
-    return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB`;
+    const forms = formBytes > 0 ? `\nthe weights in bf16  ${Math.ceil(formBytes / 1e6)} MB` : "";
+    return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB${forms}`;
   } finally {
     closeGpu(gpu);
     job.policy.directory.close();

@@ -7,6 +7,7 @@
 import type { Batch } from "../data/batch.ts";
 import { checkErrors, type Gpu, requireDevice } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
+import { Prepared } from "../gpu/prepared.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { EARLIER, Extent, residentTensor, rowWindow, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { type Hyper, type LossDefinition, lossMathWgsl } from "../losses/mod.ts";
@@ -159,17 +160,21 @@ export class TrainEngine {
     readonly plans: { readonly zero: Plan; readonly micro: Plan; readonly update: Plan },
     readonly tensors: EngineTensors,
     readonly results: Readback,
+    /** The weights in bf16, rounded once a step. */
+    readonly forms: Prepared | undefined,
   ) {}
 
   /** Builds and compiles the programs; everything the steps need is allocated here. */
   static async create(gpu: Gpu, setup: TrainSetup): Promise<TrainEngine> {
     const tensors = createEngineTensors(gpu, setup);
+    const { rec, forms } = recordMicroBatch(gpu, setup, tensors);
     const plans = {
       zero: await Plan.seal("zero gradients", recordZero(gpu, setup.params)),
-      micro: await Plan.seal("micro-batch", recordMicroBatch(gpu, setup, tensors), compileHook(setup)),
+      micro: await Plan.seal("micro-batch", rec, compileHook(setup)),
       update: await Plan.seal("optimiser", recordUpdate(gpu, setup, tensors)),
     };
-    return new TrainEngine(gpu, setup, plans, tensors, new Readback(gpu, tensors.stepResults));
+    await forms?.seal();
+    return new TrainEngine(gpu, setup, plans, tensors, new Readback(gpu, tensors.stepResults), forms);
   }
 
   /** Submits a whole optimiser step; returns without waiting. The micro-batches are drawn one by one. */
@@ -195,15 +200,13 @@ export class TrainEngine {
       }),
     );
     this.plans.zero.submit();
+    this.forms?.submit();
     this.#filled = 0;
     let earlier = 0;
-    for (const { batch, references } of work) {
-      const counts = batch.counts.slice();
-      counts[EARLIER] = earlier++;
-      writeBatch(gpu, tensors.batch, { ...batch, counts });
-      writeTensor(gpu, tensors.references, references);
+    for (const micro of work) {
+      this.load(micro, earlier++);
       this.plans.micro.submit();
-      const count = batch.examples.length;
+      const count = micro.batch.examples.length;
       const encoder = device.createCommandEncoder();
       const from = tensors.results.place!.buffer!;
       const to = tensors.stepResults.place!.buffer!;
@@ -211,6 +214,14 @@ export class TrainEngine {
       device.queue.submit([encoder.finish()]);
       this.#filled += count;
     }
+  }
+
+  /** Writes a micro-batch where its plan reads it; `earlier`: how many of its step came before. */
+  load({ batch, references }: MicroBatch, earlier: number): void {
+    const counts = batch.counts.slice();
+    counts[EARLIER] = earlier;
+    writeBatch(this.gpu, this.tensors.batch, { ...batch, counts });
+    writeTensor(this.gpu, this.tensors.references, references);
   }
 
   /** Waits for what was submitted: the step's one wait. */
@@ -223,6 +234,7 @@ export class TrainEngine {
   /** Frees everything but the parameters. */
   destroy(): void {
     for (const plan of Object.values(this.plans)) plan.destroy();
+    this.forms?.destroy();
     destroyBatchTensors(this.tensors.batch);
     const { references, lossScalars, scalars, results } = this.tensors;
     for (const tensor of [references, lossScalars, scalars, results]) tensor.place!.buffer!.destroy();
@@ -260,14 +272,27 @@ function recordZero(gpu: Gpu, { embedding, head }: ParamStore): Recorder {
 }
 
 /** The micro-batch's plan alone: on a null Gpu to describe and size it before a byte is allocated. */
-export function planMicroBatch(gpu: Gpu, setup: TrainSetup): Promise<Plan> {
-  return Plan.seal("micro-batch", recordMicroBatch(gpu, setup, createEngineTensors(gpu, setup)));
+export async function planMicroBatch(
+  gpu: Gpu,
+  setup: TrainSetup,
+): Promise<{ plan: Plan; formBytes: number }> {
+  const { rec, forms } = recordMicroBatch(gpu, setup, createEngineTensors(gpu, setup));
+  return { plan: await Plan.seal("micro-batch", rec), formBytes: forms?.sizeBytes ?? 0 };
 }
 
-/** Forward, loss and backward of one micro-batch; adds to the gradients. */
-function recordMicroBatch(gpu: Gpu, setup: TrainSetup, tensors: EngineTensors): Recorder {
+/**
+ * Forward, loss and backward of one micro-batch; adds to the gradients. Weights are rounded to bf16 outside of it, once
+ * a step; copying float32 weights to images again for every micro-batch costs less than keeping the images would.
+ */
+function recordMicroBatch(
+  gpu: Gpu,
+  setup: TrainSetup,
+  tensors: EngineTensors,
+): { rec: Recorder; forms: Prepared | undefined } {
   const rec = new Recorder(gpu, tensors.batch.counts);
   rec.compute = setup.compute;
+  const forms = setup.compute === "bf16" ? new Prepared(gpu) : undefined;
+  rec.prepared = forms;
   const { batch } = tensors;
   const pass = { params: setup.params, batch, ropeTable: setup.ropeTable };
   const { logp, saved } = modelForward(rec, pass, { checkpointing: setup.checkpointing });
@@ -285,7 +310,7 @@ function recordMicroBatch(gpu: Gpu, setup: TrainSetup, tensors: EngineTensors): 
       { loss: { name, arity, wgsl, lossMathWgsl, hyper: hyper(setup.hyper) }, results: tensors.results },
     ));
   modelBackward(rec, coef, saved, pass);
-  return rec;
+  return { rec, forms };
 }
 
 function recordUpdate(gpu: Gpu, { params, adam }: TrainSetup, tensors: EngineTensors): Recorder {

@@ -7,6 +7,7 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
+import { Prepared } from "../gpu/prepared.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { readBytes, writeTensor } from "../gpu/tensor.ts";
 import {
@@ -54,6 +55,9 @@ const BLOCK_MS = 1000;
 /** Prompt tokens computed at a time, where no single prompt is longer. */
 const PREFILL_TOKENS = 512;
 
+/** Images or bf16 copies of the weights are kept where they take no more than this. */
+const FORMS_BYTES = 2 ** 30;
+
 /** A sequence in a slot. */
 interface Sequence {
   readonly prompt: number;
@@ -75,19 +79,25 @@ interface StepPlan {
 export class Generator {
   #plans = new Map<string, StepPlan>();
   #prefill: { plan: Plan; prompts: PromptTensors; capacity: number } | undefined;
+  /** The weights as the products read them, made anew for every `generate`. */
+  #forms: Prepared | undefined;
 
   private constructor(
     readonly gpu: Gpu,
     readonly decoder: Decoder,
     readonly compute: "f32" | "bf16",
-  ) {}
+  ) {
+    const { shards } = decoder.params;
+    const bytes = shards.reduce((sum, { param }) => sum + param.sizeBytes, 0);
+    if (bytes / (compute === "bf16" ? 2 : 1) <= FORMS_BYTES) this.#forms = new Prepared(gpu);
+  }
 
   /**
    * Allocates caches.
    *
    * @param size.slots Sequences at a time; fewer where the adapter cannot bind so large a cache.
    * @param size.positions Tokens of prompt and completion together, at most.
-   * @param size.compute What the prompts' matrix products round their inputs to.
+   * @param size.compute What matrix products round their inputs to: prompts both, single tokens the weights.
    */
   // deno-lint-ignore require-await -- creating may come to compile kernels
   static async create(
@@ -111,6 +121,7 @@ export class Generator {
     const results = prompts.map((): Generated => ({ tokens: [], finishReason: "length" }));
     if (prompts.length === 0 || options.maxNewTokens === 0) return results;
     writeTensor(gpu, decoder.settings, samplingSettings(options));
+    this.#forms?.submit();
     const slots = Math.min(decoder.size.slots, 2 ** Math.ceil(Math.log2(prompts.length)));
     const step = await this.#stepPlan(slots, options.temperature === 0);
     const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
@@ -150,6 +161,7 @@ export class Generator {
     for (const { plan } of this.#plans.values()) plan.destroy();
     this.#plans.clear();
     this.#dropPrefill();
+    this.#forms?.destroy();
     destroyDecoder(this.decoder);
   }
 
@@ -216,8 +228,10 @@ export class Generator {
     let step = this.#plans.get(key);
     if (!step) {
       const rec = new Recorder(this.gpu);
-      recordDecodeStep(rec, this.decoder, { slots, greedy });
-      step = { plan: await Plan.seal(`decode ${slots}`, rec), milliseconds: undefined };
+      const plan = await this.#seal(`decode ${slots}`, rec, () => {
+        recordDecodeStep(rec, this.decoder, { slots, greedy });
+      });
+      step = { plan, milliseconds: undefined };
       this.#plans.set(key, step);
     }
     return step;
@@ -247,9 +261,18 @@ export class Generator {
     const capacity = Math.ceil(Math.max(longest, Math.min(total, PREFILL_TOKENS)) / 8) * 8;
     const prompts = createPromptTensors(this.gpu, capacity);
     const rec = new Recorder(this.gpu, prompts.counts);
+    const plan = await this.#seal("prefill", rec, () => recordPrefill(rec, this.decoder, prompts));
+    return this.#prefill = { plan, prompts, capacity };
+  }
+
+  /** Records and seals a plan, and makes the forms of the weights that it is the first to read. */
+  async #seal(name: string, rec: Recorder, record: () => void): Promise<Plan> {
     rec.compute = this.compute;
-    recordPrefill(rec, this.decoder, prompts);
-    return this.#prefill = { plan: await Plan.seal("prefill", rec), prompts, capacity };
+    rec.prepared = this.#forms;
+    record();
+    const plan = await Plan.seal(name, rec);
+    if (await this.#forms?.seal()) this.#forms!.submit();
+    return plan;
   }
 
   #dropPrefill(): void {

@@ -4,8 +4,6 @@
  */
 import type { Plan } from "../gpu/plan.ts";
 import type { Step } from "../gpu/recorder.ts";
-import { writeTensor } from "../gpu/tensor.ts";
-import { writeBatch } from "../model/batch_tensors.ts";
 import { pairs as nominalPairs } from "../ops/attention.ts";
 import type { MicroBatch, StepNumbers, StepResult, TrainEngine } from "./engine.ts";
 
@@ -52,7 +50,7 @@ export async function profileStep(
   if (!engine.gpu.features.has("timestamp-query")) {
     throw new Error(`The adapter ${engine.gpu.name} offers no timestamps: a step cannot be profiled on it.`);
   }
-  const { plans } = engine;
+  const { plans, forms } = engine;
   let best: ProfiledDispatch[] = [];
   let microBatches = 0;
   let tokens = 0;
@@ -61,10 +59,10 @@ export async function profileStep(
     // Timed first: the gradient that the round leaves is the one below, computed as in every other step.
     const timed = new Map<Step, ProfiledDispatch>();
     plans.zero.submit();
+    if (forms?.plan) addTimes(timed, forms.plan, { nanoseconds: await forms.plan.time() });
     microBatches = tokens = 0;
     for (const micro of work()) {
-      writeBatch(engine.gpu, engine.tensors.batch, micro.batch);
-      writeTensor(engine.gpu, engine.tensors.references, micro.references);
+      engine.load(micro, microBatches);
       addTimes(timed, plans.micro, { nanoseconds: await plans.micro.time(), micro });
       microBatches++;
       tokens += micro.batch.tokenCount;
@@ -84,6 +82,7 @@ export async function profileStep(
   const updateMs = sumMs([...timed.values()]);
   const copies = addCopies([
     { plan: plans.zero, times: 1 },
+    ...(forms?.plan ? [{ plan: forms.plan, times: 1 }] : []),
     { plan: plans.micro, times: microBatches },
     { plan: plans.update, times: 1 },
   ]);

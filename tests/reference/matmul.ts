@@ -82,3 +82,14 @@ export function columnSums(x: Float64Array, width: number): Float64Array {
   for (let i = 0; i < x.length; i++) sums[i % width] += x[i];
   return sums;
 }
+
+/** Rounds to bf16, nearest even, by the value and not by the bits. */
+export function toBf16(value: number): number {
+  if (value === 0 || !Number.isFinite(value)) return value;
+  const unit = 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(value)))) - 7);
+  const scaled = value / unit;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
+  return (floor + (up ? 1 : 0)) * unit;
+}

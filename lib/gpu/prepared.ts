@@ -1,0 +1,80 @@
+/**
+ * Forms of resident tensors (texture images, packed bf16) that lie in memory of their own: made once, then read by any
+ * number of replays. For plans that run often while the tensors stay as they are, such as a step of generation.
+ *
+ * Set a recorder's `prepared` to one of these, record, `seal`, and `submit` whenever the tensors have changed.
+ */
+import type { Gpu } from "./device.ts";
+import { createTexture, Plan } from "./plan.ts";
+import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
+import { Recorder } from "./recorder.ts";
+
+/** See the module's description. */
+export class Prepared extends Recorder {
+  override readonly lasting = true;
+  #plan: Plan | undefined;
+  #sealed = 0;
+  #made: Tensor[] = [];
+
+  constructor(gpu: Gpu) {
+    super(gpu);
+  }
+
+  /** A resident tensor, unlike a plain recorder's. */
+  override tensor(
+    name: string,
+    shape: readonly number[],
+    options: { dtype?: Dtype; extent?: ExtentIndex } = {},
+  ): Tensor {
+    const made = residentTensor(this.gpu, name, shape, options);
+    this.#made.push(made);
+    return made;
+  }
+
+  /** A resident texture, unlike a plain recorder's. */
+  override texture(
+    name: string,
+    size: { width: number; height: number; format: GPUTextureFormat },
+    extent?: ExtentIndex,
+  ): Tensor {
+    const shaped = super.texture(name, size, extent);
+    const texture = this.gpu.device ? { texture: createTexture(this.gpu, size, name) } : {};
+    const made = makeTensor(name, shaped.shape, {
+      ...shaped,
+      place: { buffer: null, offset: 0, ...texture },
+    });
+    this.#made.push(made);
+    return made;
+  }
+
+  /** What `submit` runs, once sealed. */
+  get plan(): Plan | undefined {
+    return this.#plan;
+  }
+
+  /** Bytes of all forms. */
+  get sizeBytes(): number {
+    return this.#made.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  }
+
+  /** Compiles what was recorded since the last time; true where there was something. */
+  async seal(): Promise<boolean> {
+    if (this.steps.length === this.#sealed) return false;
+    const plan = await Plan.seal("prepared forms", this);
+    this.#plan?.destroy();
+    this.#plan = plan;
+    this.#sealed = this.steps.length;
+    return true;
+  }
+
+  /** Makes every form anew from what the tensors hold now. */
+  submit(): void {
+    this.#plan?.submit();
+  }
+
+  /** Frees the forms; plans that read them are void. */
+  destroy(): void {
+    this.#plan?.destroy();
+    for (const { place } of this.#made) (place?.texture ?? place?.buffer)?.destroy();
+  }
+}
