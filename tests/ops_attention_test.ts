@@ -9,8 +9,13 @@ import {
   type AttentionOptions,
   type AttentionShape,
 } from "../lib/ops/attention.ts";
-import { type AttentionTile, imageTile, simpleTile } from "../lib/ops/attention_tile.ts";
-import { difference, randomNormal, runOp } from "./harness.ts";
+import {
+  type AttentionTile,
+  attentionVariant,
+  attentionVariants,
+  sizeOf,
+} from "../lib/ops/attention_tile.ts";
+import { difference, randomNormal, runOp, testGpu } from "./harness.ts";
 import {
   attention as referenceForward,
   attentionBackward as referenceBackward,
@@ -159,7 +164,8 @@ const pairs: Packing = [
   { prompt: 2, branches: [] },
   { prompt: 40, branches: [17, 45] },
 ];
-const group: AttentionTile = { kind: "group" };
+const tileOf = (variant: string, K: number) => attentionVariant(variant).tile(K);
+const group = tileOf("group", 8);
 
 /** Ragged sizes, head ratios, windows, branches of length 0, by every variant; float32 sums stay within 1e-6. */
 const cases: Case[] = [
@@ -171,9 +177,9 @@ const cases: Case[] = [
   { name: "K 12", H: 8, G: 8, K: 12, packing: pairs, dummies: 5, spare: 13 },
   { name: "K 7", H: 3, G: 3, K: 7, packing: pairs },
   { name: "K 128", H: 1, G: 1, K: 128, packing: single },
-  { name: "K 16 images", H: 4, G: 4, K: 16, packing: pairs, dummies: 3, spare: 9, tile: imageTile(16) },
-  { name: "K 32 images", H: 8, G: 4, K: 32, packing: pairs, dummies: 3, spare: 9, tile: imageTile(32) },
-  { name: "K 64 images", H: 4, G: 2, K: 64, packing: pairs, window: 13, tile: imageTile(64) },
+  { name: "K 16 images", H: 4, G: 4, K: 16, packing: pairs, dummies: 3, spare: 9, tile: tileOf("image", 16) },
+  { name: "K 32 images", H: 8, G: 4, K: 32, packing: pairs, dummies: 3, spare: 9, tile: tileOf("image", 32) },
+  { name: "K 64 images", H: 4, G: 2, K: 64, packing: pairs, window: 13, tile: tileOf("image", 64) },
   { name: "K 8 group", H: 4, G: 2, K: 8, packing: pairs, dummies: 3, spare: 9, tile: group },
   { name: "K 6 group", H: 6, G: 2, K: 6, packing: pairs, window: 9, tile: group },
   { name: "K 64 group", H: 2, G: 2, K: 64, packing: pairs, dummies: 3, spare: 9, tile: group },
@@ -197,6 +203,18 @@ const cases: Case[] = [
 ];
 
 for (const c of cases) Deno.test(`attention: ${c.name}`, () => check(c));
+
+/** One head size for each line of the variants' tables, small within it: long heads compile slowly. */
+for (const { name, supports } of attentionVariants) {
+  for (const K of [8, 40, 72]) {
+    const sizes = { H: 8, G: 4, K, packing: pairs, window: 41, dummies: 3, spare: 9 };
+    Deno.test(`attention: variant ${name}, K ${K}`, async () => {
+      const problem = { pass: "backward", rows: 256, heads: 8, kvHeads: 4, headSize: K } as const;
+      assert(supports(await testGpu(), sizeOf(problem)));
+      await check({ name, ...sizes, tile: tileOf(name, K) });
+    });
+  }
+}
 
 /**
  * One long sequence against a few rows in float64: long enough that a thread which looped too often would be stopped
@@ -281,7 +299,7 @@ Deno.test("attention: every variant plans without a device; wrong shapes are ref
   const shape = { heads: 4, kvHeads: 2, headSize: 16, scale: 0.25 };
   const tensor = (name: string, columns: number) => rec.tensor(name, [24, columns]);
   const ranges = tensor("ranges", 4);
-  for (const tile of [undefined, simpleTile(16), imageTile(16), { kind: "group" as const }]) {
+  for (const tile of [undefined, ...attentionVariants.map(({ name }) => tileOf(name, 16))]) {
     const options = { name: "x", ...(tile ? { tile } : {}) };
     const { o, lse } = attention(rec, tensor("qkv", 128), ranges, shape, options);
     assertEquals([o.shape, lse.shape], [[24, 64], [24, 4]]);

@@ -10,6 +10,7 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { type Problem, tuneProblem } from "../lib/gpu/tune.ts";
 import { getLoss } from "../lib/losses/mod.ts";
 import { parseModelConfig } from "../lib/model/config.ts";
+import { attention, attentionBackward } from "../lib/ops/attention.ts";
 import { decodeLinear } from "../lib/ops/decode.ts";
 import { linear } from "../lib/ops/matmul.ts";
 import { rmsnorm } from "../lib/ops/norm.ts";
@@ -194,7 +195,23 @@ Deno.test("a model's problem classes account for all matrix products of its plan
   const families = workClasses(gpu, { config, compute: "f32", generation }).map(({ key }) =>
     key.split(" ")[0]
   );
-  assertEquals([...new Set(families)].sort(), ["decode", "matmul", "rows"]);
+  assertEquals([...new Set(families)].sort(), ["attention", "decode", "matmul", "rows"]);
+});
+
+Deno.test("a model's attention is two problem classes, each of all its layers", async () => {
+  const gpu = nullGpu("software");
+  const config = await fixtureConfig();
+  const capacity = { tokens: 512, targets: 48, segments: 4 };
+  const classes = workClasses(gpu, { config, compute: "f32", capacity, training: true })
+    .filter(({ key }) => key.startsWith("attention "));
+  const { num_hidden_layers: L, head_dim: K, num_attention_heads: H, num_key_value_heads: G } = config;
+  const rest = `${K} ${H / G} 9 ${Math.ceil(Math.log2(H))}`;
+  assertEquals(classes.map(({ key }) => key), [`attention backward ${rest}`, `attention forward ${rest}`]);
+  for (const { example, totalFlops, flops } of classes) {
+    assertEquals(totalFlops, L * flops);
+    // 512 rows are one whole example of the tuner: what is timed is what is counted.
+    assertEquals(example().flops, flops);
+  }
 });
 
 /** One small product, as a class. */
@@ -245,7 +262,19 @@ Deno.test("a matrix product is tuned on the adapter, remembered, and the choice 
     }
   }));
 
-Deno.test("the variants of reductions and of decoding agree on the adapter, and choices reach their ops", async () => {
+/** Records both passes of attention over 700 rows: one whole example of the tuner, and one that is cut off. */
+function recordAttention(rec: Recorder, headSize: number) {
+  const [heads, kvHeads] = [8, 4];
+  const shape = { heads, kvHeads, headSize, scale: 0.5 };
+  const tensor = (name: string, columns: number) => rec.tensor(name, [700, columns]);
+  const qkv = tensor("qkv", (heads + 2 * kvHeads) * headSize);
+  const [queryRanges, keyRanges] = [tensor("queryRanges", 4), tensor("keyRanges", 8)];
+  const saved = attention(rec, qkv, queryRanges, shape, { name: "a" });
+  const dO = tensor("dO", heads * headSize);
+  attentionBackward(rec, { qkv, ...saved, dO, queryRanges, keyRanges }, shape, { name: "a" });
+}
+
+Deno.test("the variants of reductions, decoding and attention agree on the adapter, and choices reach their ops", async () => {
   const gpu = await openGpu();
   const record = (target: Gpu) => {
     const rec = new Recorder(target);
@@ -253,20 +282,45 @@ Deno.test("the variants of reductions and of decoding agree on the adapter, and 
     const { y } = rmsnorm(rec, x, rec.tensor("gain", [64]), { name: "norm", eps: 1e-6 });
     const norm = { gain: rec.tensor("gain", [64]), eps: 1e-6 };
     decodeLinear(rec, y, rec.tensor("w", [96, 64]), { name: "y", swiglu: true, norm });
+    recordAttention(rec, 8);
     return rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader.label] : []);
   };
   // On a twin that counts as a GPU no variant is left out.
   const classes = collectClasses({ ...gpu, adapterClass: "gpu" }, record);
-  assertEquals(classes.map(({ key }) => key).sort(), ["decode swiglu norm 2 7 6", "rows 2 6"]);
+  assertEquals(classes.map(({ key }) => key).sort(), [
+    "attention backward 8 2 10 3",
+    "attention forward 8 2 10 3",
+    "decode buffer swiglu norm 2 7 6",
+    "rows 2 6",
+  ]);
   const usual = record(gpu);
+  const other: Record<string, string> = { rows: "group", decode: "columns_4", attention: "rows_large" };
   for (const { key, example } of classes) {
     const outcome = await tuneProblem(gpu, example(), { rounds: 0 });
     assertEquals(outcome?.discarded, []);
     assertEquals(outcome?.timings.length, example().variants.length);
-    applyChoices(gpu, { [key]: key.startsWith("rows") ? "group" : "columns_4" });
+    applyChoices(gpu, { [key]: other[key.split(" ")[0]!]! });
   }
   assert(record(gpu).every((label, i) => label !== usual[i]));
   closeGpu(gpu);
+});
+
+Deno.test("where attention cannot have the preferred variant it gets the default", () => {
+  const gpu = nullGpu("software");
+  const labels = () => {
+    const rec = new Recorder(gpu);
+    recordAttention(rec, 6); // no multiple of 4: no images
+    return rec.steps.map((step) => step.kind === "dispatch" ? step.shader.label : step.kind);
+  };
+  const usual = labels();
+  const prefer = (variant: string) => {
+    const keys = ["attention forward 6 2 10 3", "attention backward 6 2 10 3"];
+    applyChoices(gpu, Object.fromEntries(keys.map((key) => [key, variant])));
+  };
+  prefer("image_small");
+  assertEquals(labels(), usual);
+  prefer("group");
+  assert(labels().every((label) => label.startsWith("attention_group")));
 });
 
 Deno.test("an unknown choice is left out with a notice", async () => {

@@ -15,6 +15,8 @@ export interface ProblemTensor {
   readonly data?: Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
   /** Written by the op: compared between variants. */
   readonly output?: boolean;
+  /** Its other forms (a texture image, packed bf16) are made once and for all; otherwise every second time. */
+  readonly lasting?: boolean;
 }
 
 /** One class of problems, by an example, with every way to compute it. */

@@ -105,10 +105,20 @@ export class Bench {
     let handles = this.#tensors;
     for (let i = 0; i < repeats; i++) {
       // What is derived from a tensor is kept by its handle: a new handle, and it is made again.
-      if (i % USES === 0) handles = freshHandles(this.#tensors);
+      if (i % USES === 0) handles = this.#freshHandles();
       this.problem.record(rec, variant, handles);
     }
     return await Plan.seal(`tune ${variant}`, rec);
+  }
+
+  #freshHandles(): Record<string, Tensor> {
+    return Object.fromEntries(
+      Object.entries(this.#tensors).map(([key, tensor]) => {
+        const { name, shape, dtype, place } = tensor;
+        const lasting = this.problem.tensors[key]!.lasting;
+        return [key, lasting ? tensor : makeTensor(name, shape, { dtype, place: place! })];
+      }),
+    );
   }
 
   async #verify(plan: Plan): Promise<string | undefined> {
@@ -129,14 +139,6 @@ export class Bench {
       ? undefined
       : `differs from ${this.problem.variants[0]} by ${error.toPrecision(2)}`;
   }
-}
-
-function freshHandles(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(tensors).map(([key, { name, shape, dtype, place }]) => {
-      return [key, makeTensor(name, shape, { dtype, place: place! })];
-    }),
-  );
 }
 
 /** ‖a − b‖ / ‖b‖; infinite where `a` holds what is no number. */

@@ -9,7 +9,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Constants } from "../gpu/template.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { type AttentionTile, defaultTile, tileConstants } from "./attention_tile.ts";
+import { type AttentionTile, chooseTile, tileConstants } from "./attention_tile.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 
 /** Sizes of an attention layer. */
@@ -24,7 +24,7 @@ export interface AttentionShape {
   readonly scale: number;
 }
 
-/** Name of what is made, and the tile where the default is not wanted. */
+/** Name of what is made, and the tile where the choice (the tuner's, else the default) is not wanted. */
 export interface AttentionOptions {
   readonly name: string;
   readonly tile?: AttentionTile;
@@ -65,7 +65,8 @@ export function attention(
   const { extent } = qkv;
   const o = rec.tensor(`${options.name}.o`, [T, heads * headSize], { extent });
   const lse = rec.tensor(`${options.name}.lse`, [T, heads], { extent });
-  const tile = options.tile ?? defaultTile(rec.gpu, headSize, { rows: T, rowFloats: [qkv.shape[1]!] });
+  const tile = options.tile ??
+    chooseTile(rec.gpu, { pass: "forward", rows: T, heads, kvHeads, headSize });
   const { kernel, ...launch } = launchFor(rec, tile, { pass: "forward", qkv, shape });
   rec.dispatch(kernel, {
     ...launch,
@@ -96,8 +97,7 @@ export function attentionBackward(
     [keyRanges, 8],
   ]);
   const dqkv = rec.tensor(`${options.name}.dqkv`, qkv.shape, { extent: qkv.extent });
-  const rowFloats = [qkv.shape[1]!, dO.shape[1]!];
-  const tile = options.tile ?? defaultTile(rec.gpu, headSize, { rows: T, rowFloats });
+  const tile = options.tile ?? chooseTile(rec.gpu, { pass: "backward", rows: T, heads, kvHeads, headSize });
   const size = { width: heads, height: T, format: "rgba32float" as const };
   const stats = tile.kind === "image"
     ? rec.texture(`${options.name}.stats`, size, qkv.extent)

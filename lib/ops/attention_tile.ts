@@ -1,4 +1,5 @@
-/** Variants of the attention kernels: who holds which rows, and how they are loaded. */
+/** Variants of the attention kernels: who holds which rows, how they are loaded, and which variant a problem gets. */
+import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Constants } from "../gpu/template.ts";
 
@@ -19,39 +20,132 @@ interface ThreadTile {
 /** See the module's description. `group`: a workgroup of 64 holds 32 rows in workgroup memory. */
 export type AttentionTile = ThreadTile | { readonly kind: "group" };
 
-/** Number 0 fits every head size and adapter. */
-export function simpleTile(headSize: number): AttentionTile {
-  if (headSize <= 32) return { kind: "rows", forward: [4, 2], dq: [4, 2], dkv: [4, 1] };
-  if (headSize <= 64) return { kind: "rows", forward: [2, 2], dq: [2, 1], dkv: [2, 1] };
-  return { kind: "rows", forward: [1, 2], dq: [1, 1], dkv: [1, 1] };
+/** What decides whether a variant fits. */
+export interface AttentionSize {
+  readonly headSize: number;
+  readonly rows: number;
+  /** Row lengths of the tensors that would be read as textures. */
+  readonly rowFloats: readonly number[];
 }
 
-/**
- * For software adapters (measured on llvmpipe): textures read as storage textures cost a quarter of buffers, and as
- * many rows as compile in about a second.
- */
-export function imageTile(headSize: number): AttentionTile {
-  if (headSize <= 16) return { kind: "image", forward: [8, 2], dq: [8, 2], dkv: [6, 2] };
-  if (headSize <= 32) return { kind: "image", forward: [6, 2], dq: [8, 1], dkv: [6, 1] };
-  if (headSize <= 64) return { kind: "image", forward: [4, 2], dq: [4, 1], dkv: [3, 1] };
-  if (headSize <= 128) return { kind: "image", forward: [2, 2], dq: [2, 1], dkv: [1, 1] };
-  return { kind: "image", forward: [1, 2], dq: [1, 1], dkv: [1, 1] };
+/** A named way to compute attention. */
+export interface AttentionVariant {
+  readonly name: string;
+  supports(gpu: Gpu, size: AttentionSize): boolean;
+  tile(headSize: number): AttentionTile;
 }
 
-/**
- * The tile for an adapter where nothing was measured. `rowFloats` are the row lengths of the tensors that would be
- * read as textures, `rows` how many rows they have.
- */
-export function defaultTile(
-  gpu: Gpu,
-  headSize: number,
-  size: { rows: number; rowFloats: readonly number[] },
-): AttentionTile {
-  if (gpu.adapterClass === "gpu") return { kind: "group" };
+/** Rows held and taken: forward, gradient of the queries, gradients of keys and values. */
+type Helds = readonly [forward: Held, dq: Held, dkv: Held];
+/** By the largest head size that a line is for. Larger tiles than these take seconds to compile on software adapters. */
+type Table = readonly (readonly [most: number, helds: Helds])[];
+
+const SIMPLE: Table = [
+  [32, [[4, 2], [4, 2], [4, 1]]],
+  [64, [[2, 2], [2, 1], [2, 1]]],
+  [Infinity, [[1, 2], [1, 1], [1, 1]]],
+];
+const IMAGE_SMALL: Table = [
+  [32, [[4, 2], [4, 1], [4, 1]]],
+  [64, [[2, 2], [2, 1], [2, 1]]],
+  [128, [[2, 1], [1, 1], [1, 1]]],
+];
+const IMAGE: Table = [
+  [16, [[8, 2], [8, 2], [6, 2]]],
+  [32, [[6, 2], [8, 1], [6, 1]]],
+  [64, [[4, 2], [4, 1], [3, 1]]],
+  [128, [[2, 2], [2, 1], [1, 1]]],
+  [Infinity, [[1, 2], [1, 1], [1, 1]]],
+];
+const IMAGE_LARGE: Table = [
+  [32, [[8, 2], [6, 2], [4, 2]]],
+  [64, [[6, 1], [6, 1], [3, 1]]],
+  [128, [[3, 1], [3, 1], [1, 1]]],
+];
+const ROWS_LARGE: Table = [
+  [32, [[8, 2], [8, 1], [8, 1]]],
+  [64, [[6, 1], [4, 1], [4, 1]]],
+  [128, [[2, 1], [2, 1], [2, 1]]],
+];
+
+/** Every variant; number 0 fits every head size and adapter, `group` is for GPUs. */
+export const attentionVariants: readonly AttentionVariant[] = [
+  threadVariant("simple", "rows", SIMPLE),
+  threadVariant("image_small", "image", IMAGE_SMALL),
+  threadVariant("image", "image", IMAGE),
+  threadVariant("image_large", "image", IMAGE_LARGE),
+  threadVariant("rows_large", "rows", ROWS_LARGE),
+  { name: "group", supports: () => true, tile: () => ({ kind: "group" }) },
+];
+
+function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): AttentionVariant {
+  const find = (headSize: number) => table.find(([most]) => headSize <= most)?.[1];
+  return {
+    name,
+    supports: (gpu, size) => find(size.headSize) !== undefined && (kind === "rows" || hasImages(gpu, size)),
+    tile: (headSize) => {
+      const helds = find(headSize);
+      if (!helds) throw new RangeError(`Attention variant ${name} has no tile for heads of ${headSize}.`);
+      const [forward, dq, dkv] = helds;
+      return { kind, forward, dq, dkv };
+    },
+  };
+}
+
+/** Whether the tensors can be read as textures, a texel being four numbers of one head. */
+function hasImages(gpu: Gpu, { headSize, rows, rowFloats }: AttentionSize): boolean {
   const most = gpu.limits.maxTextureDimension2D;
-  const images = headSize % 4 === 0 && size.rows > 0 && size.rows <= most &&
-    size.rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
-  return images ? imageTile(headSize) : simpleTile(headSize);
+  return headSize % 4 === 0 && rows > 0 && rows <= most &&
+    rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
+}
+
+/** The variant of that name. */
+export function attentionVariant(name: string): AttentionVariant {
+  const variant = attentionVariants.find((one) => one.name === name);
+  if (variant) return variant;
+  const names = attentionVariants.map((one) => one.name).join(", ");
+  throw new RangeError(`There is no attention variant ${name}; there are ${names}.`);
+}
+
+/**
+ * The variant for an adapter where nothing was measured: on software adapters textures, which read as storage textures
+ * cost a quarter of buffers (measured on llvmpipe).
+ */
+export function defaultVariant(gpu: Gpu, size: AttentionSize): AttentionVariant {
+  if (gpu.adapterClass === "gpu") return attentionVariant("group");
+  const image = attentionVariant("image");
+  return image.supports(gpu, size) ? image : attentionVariants[0]!;
+}
+
+/** A problem as the tuner tells it from others. */
+export interface AttentionProblem {
+  readonly pass: "forward" | "backward";
+  readonly rows: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+}
+
+/** The tuner's say in the variant. */
+export const attentionChoices: ChoicePoint<AttentionProblem> = new ChoicePoint(
+  attentionVariants.map(({ name }) => name),
+  ({ pass, rows, heads, kvHeads, headSize }) =>
+    `${pass} ${headSize} ${heads / kvHeads} ${sizeClass(rows, heads)}`,
+);
+
+/** What decides whether a variant fits a problem: backward reads the gradient of the output, too. */
+export function sizeOf({ pass, rows, heads, kvHeads, headSize }: AttentionProblem): AttentionSize {
+  const widths = pass === "forward" ? [heads + 2 * kvHeads] : [heads + 2 * kvHeads, heads];
+  return { headSize, rows, rowFloats: widths.map((width) => width * headSize) };
+}
+
+/** The tile that a problem gets: of the preferred variant where that one fits, else of the default. */
+export function chooseTile(gpu: Gpu, problem: AttentionProblem): AttentionTile {
+  const size = sizeOf(problem);
+  const name = attentionChoices.choose(gpu, problem);
+  const preferred = name === undefined ? undefined : attentionVariant(name);
+  const variant = preferred?.supports(gpu, size) ? preferred : defaultVariant(gpu, size);
+  return variant.tile(problem.headSize);
 }
 
 /** Template constants of the kernels, but for the rows of a thread. */

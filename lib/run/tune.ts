@@ -2,6 +2,7 @@
  * Kernel choices for a model on the adapter at hand: remembered ones, recorded ones, or found by tuning.
  */
 import type { Gpu } from "../gpu/device.ts";
+import { Prepared } from "../gpu/prepared.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Extent } from "../gpu/tensor.ts";
 import { type Encounter, type Outcome, tuneProblem } from "../gpu/tune.ts";
@@ -85,7 +86,10 @@ function recordGeneration(
   const rec = new Recorder(twin, prompts.counts);
   rec.compute = compute;
   recordPrefill(rec, decoder, prompts);
-  recordDecodeStep(new Recorder(twin), decoder, { slots, greedy: true });
+  const step = new Recorder(twin);
+  step.compute = compute;
+  step.prepared = new Prepared(twin);
+  recordDecodeStep(step, decoder, { slots, greedy: true });
 }
 
 /** What has been applied, by Gpu. */
@@ -133,6 +137,16 @@ const SHARE = 0.03;
 const LEAST_SECONDS = 1;
 /** FLOP per second that estimate how long a run will take. */
 const SPEED = { software: 1e10, gpu: 5e12 };
+/** Seconds until a family has two variants to compare, where compiling them takes long (measured on llvmpipe). */
+const START: Record<Gpu["adapterClass"], Readonly<Record<string, number>>> = {
+  software: { attention: 2.5 },
+  gpu: {},
+};
+
+/** Whether so many seconds are enough to begin with a class. */
+function worthBeginning(gpu: Gpu, key: string, seconds: number): boolean {
+  return seconds > (START[gpu.adapterClass][key.split(" ")[0]!] ?? 0);
+}
 
 /** How `prepareKernels` goes about it. */
 export interface PrepareOptions extends RunHooks {
@@ -161,9 +175,9 @@ export async function prepareKernels(
   else if (tune) {
     const path = "path" in options ? options.path : cachePath();
     const known = await applyCached(gpu, options, { path });
-    const unknown = classes.filter(({ key }) => !known.has(key));
     const flops = classes.reduce((sum, { totalFlops }) => sum + totalFlops, 0) * (work.repeats ?? 1);
     const seconds = Math.min(MOST_SECONDS, SHARE * flops / SPEED[gpu.adapterClass]);
+    const unknown = classes.filter(({ key }) => !known.has(key) && worthBeginning(gpu, key, seconds));
     if (unknown.length > 0 && seconds >= LEAST_SECONDS) {
       const text =
         `tuning kernels for this adapter: ${unknown.length} problem classes, ${seconds.toFixed(0)} s ` +
@@ -178,7 +192,10 @@ export async function prepareKernels(
   );
 }
 
-/** Tunes classes, the first first, until the time is up; applies and remembers what it finds. */
+/**
+ * Tunes classes, the first first, until the time is up; applies and remembers what it finds. What would only overrun
+ * the time is passed over.
+ */
 export async function tuneClasses(
   gpu: Gpu,
   classes: readonly WorkClass[],
@@ -195,9 +212,10 @@ export async function tuneClasses(
   const { rounds = 5, share = 1, signal } = options;
   const path = "path" in options ? options.path : cachePath();
   const outcomes: Outcome[] = [];
-  for (const [i, { example }] of classes.entries()) {
+  for (const [i, { key, example }] of classes.entries()) {
     const left = deadline - performance.now();
     if (signal?.aborted || left <= 0) break;
+    if (!worthBeginning(gpu, key, left / 1000)) continue;
     const outcome = await tuneProblem(gpu, example(), {
       rounds,
       deadline: performance.now() + share * left,

@@ -18,6 +18,7 @@ import {
   preferVariant,
   problemClass,
 } from "../ops/matmul_variants.ts";
+import { attentionFamily } from "./tune_attention.ts";
 
 /** A Gpu without a device that plans what `gpu` would run, by default choices. */
 export function planningTwin(gpu: Gpu): Gpu {
@@ -173,14 +174,14 @@ function unsplit(variant: string): boolean {
 }
 
 function decodeProblem(key: string, product: DecodeProduct, variants: readonly string[]): Problem {
-  const { rows, columns, depth, swiglu } = product;
+  const { rows, columns, depth, swiglu, form } = product;
   const outputs = swiglu ? columns / 2 : columns;
   return {
     key,
     flops: 2 * rows * columns * depth,
     tensors: {
       x: { shape: [rows, depth] },
-      w: { shape: [columns, depth] },
+      w: { shape: [columns, depth], lasting: true },
       y: { shape: [rows, outputs], output: true },
       ...(product.norm ? { gain: { shape: [depth] } } : {}),
       ...(product.bias ? { bias: { shape: [columns] } } : {}),
@@ -193,6 +194,7 @@ function decodeProblem(key: string, product: DecodeProduct, variants: readonly s
       const made = decodeLinear(rec, x!, w!, {
         name: "y",
         swiglu,
+        form,
         ...(gain ? { norm: { gain, eps: 1e-6 } } : {}),
         ...(bias ? { bias } : {}),
         ...(residual ? { residual } : {}),
@@ -208,4 +210,5 @@ export const families: Readonly<Record<string, Family>> = {
   matmul: matmulFamily,
   rows: rowsFamily,
   decode: decodeFamily,
+  attention: attentionFamily,
 };
