@@ -1,5 +1,6 @@
 // Copies a matrix into the form that products read: f32 (BF16 0) or packed bf16 texels, in a texture or a buffer, the
 // ends of rows filled with zeros. A thread makes one texel: four f32, or eight bf16 with the even column in the low half.
+// With COLUMNS, bf16 texels hold eight rows of one column, and the matrix lies on its side: a thread makes four of them.
 #include common
 struct Params { rows: u32, columns: u32, texels: u32, extent: u32 }
 @group(0) @binding(1) var<uniform> params: Params;
@@ -22,6 +23,10 @@ struct Params { rows: u32, columns: u32, texels: u32, extent: u32 }
 @group(0) @binding(3) var<storage, read_write> packed: array<vec4<u32>>;
 #end
 #include bf16
+
+fn pair(low: f32, high: f32) -> u32 {
+  return to_bf16(low) | (to_bf16(high) << 16u);
+}
 
 fn quad(row: u32, column: u32) -> vec4<f32> {
 #if IMAGE
@@ -51,6 +56,22 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = (group.x + group.y * groups.x) * 64u + lane;
+#if COLUMNS
+  // Texels along a row of the texture are blocks of eight rows of the matrix.
+  let row = index % params.texels * 8u;
+  let column = index / params.texels * 4u;
+  if (row >= rows_in_use(params.rows, params.extent) || column >= params.columns) {
+    return;
+  }
+#for r in 0..8
+  let v${r} = quad(row + ${r}u, column);
+#end
+#for q in 0..4
+  textureStore(packed, vec2(row / 8u, column + ${q}u), vec4(
+    pair(v0[${q}], v1[${q}]), pair(v2[${q}], v3[${q}]), pair(v4[${q}], v5[${q}]), pair(v6[${q}], v7[${q}]),
+  ));
+#end
+#else
   let row = index / params.texels;
   let texel = index % params.texels;
   if (row >= rows_in_use(params.rows, params.extent)) {
@@ -59,12 +80,7 @@ fn main(
 #if BF16
   let a = quad(row, texel * 8u);
   let b = quad(row, texel * 8u + 4u);
-  let value = vec4(
-    to_bf16(a.x) | (to_bf16(a.y) << 16u),
-    to_bf16(a.z) | (to_bf16(a.w) << 16u),
-    to_bf16(b.x) | (to_bf16(b.y) << 16u),
-    to_bf16(b.z) | (to_bf16(b.w) << 16u),
-  );
+  let value = vec4(pair(a.x, a.y), pair(a.z, a.w), pair(b.x, b.y), pair(b.z, b.w));
 #else
   let value = quad(row, texel * 4u);
 #end
@@ -72,5 +88,6 @@ fn main(
   textureStore(packed, vec2(texel, row), value);
 #else
   packed[row * params.texels + texel] = value;
+#end
 #end
 }

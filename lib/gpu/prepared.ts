@@ -47,6 +47,11 @@ export class Prepared extends Recorder {
     return made;
   }
 
+  /** See `Recorder.derived`; listings and profiles show the forms under a name of their own. */
+  override derived(tensor: Tensor, kind: string, make: (rec: Recorder) => Tensor): Tensor {
+    return this.scope("forms of weights", () => super.derived(tensor, kind, make));
+  }
+
   /** What `submit` runs, once sealed. */
   get plan(): Plan | undefined {
     return this.#plan;

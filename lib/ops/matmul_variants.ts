@@ -44,7 +44,9 @@ export interface MatmulVariant {
 /** Every variant; number 0 supports everything. */
 export const matmulVariants: readonly MatmulVariant[] = [
   { name: "simple", supports: () => true, record: recordSimple },
-  ...([[1, 8], [4, 8], [8, 8], [8, 16], [16, 16]] as const).map(([tm, tn]) => tileVariant("image", tm, tn)),
+  ...([[1, 8], [4, 8], [8, 8], [8, 16], [12, 16], [16, 16]] as const).map(([tm, tn]) =>
+    tileVariant("image", tm, tn)
+  ),
   ...([[1, 8], [2, 8], [4, 8], [8, 8], [8, 16]] as const).map(([tm, tn]) => tileVariant("buffer", tm, tn)),
   ...[1, 2, 4, 8, 16].map(rowsVariant),
   blockVariant(64),
@@ -120,9 +122,10 @@ function softwareDefaults(rec: Recorder, { layout, rows, columns, depth }: Matmu
   if (layout === "nt" && rows <= 8 && rec.compute === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
   if (rec.compute === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
   if (rows * columns < 128 * 128) return ["image_8x8", "buffer_8x8"];
-  // A tile of 16x16 loads least, but for bf16 along rows its code is too long for the processor's caches.
-  const large = rows * columns >= 256 * 256 && (rec.compute === "f32" || layout === "tn");
-  return [...large ? ["image_16x16"] : [], "image_8x16", "buffer_8x16"];
+  const small = ["image_8x16", "buffer_8x16"];
+  if (rows * columns < 256 * 256) return small;
+  // Large tiles load less, but the code of a round must stay in the processor's caches beside its neighbour's.
+  return [rec.compute === "bf16" ? "image_16x16" : layout === "tn" ? "image_8x16" : "image_12x16", ...small];
 }
 
 /** The least power of two that is not less. */
