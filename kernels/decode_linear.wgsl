@@ -148,11 +148,20 @@ fn main(
 #end
 #end
   for (var k = first; k < params.depth; k += ${SPLIT}u) {
+#for j in 0..TN
+    let b${j} = weights(column${j}, k);
+#if SWIGLU
+    let e${j} = weights(column${j} + params.columns, k);
+#end
+#end
 #for h in 0..H
 #if NORM
     let g${h} = gain[k * ${H}u + ${h}u];
 #end
+#end
+    // Row by row, so that a software adapter's compiler keeps the weights, not the sums, in registers.
 #for i in 0..TM
+#for h in 0..H
 #if NORM
     let x${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
     squares${i} = fma(x${i}_${h}, x${i}_${h}, squares${i});
@@ -161,18 +170,10 @@ fn main(
     let a${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
 #end
 #end
-#end
 #for j in 0..TN
-    let b${j} = weights(column${j}, k);
 #for h in 0..H
-#for i in 0..TM
     c${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(b${j}), c${i}_${j});
-#end
-#end
 #if SWIGLU
-    let e${j} = weights(column${j} + params.columns, k);
-#for h in 0..H
-#for i in 0..TM
     d${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(e${j}), d${i}_${j});
 #end
 #end

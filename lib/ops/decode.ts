@@ -53,6 +53,7 @@ export const decodeVariants: Readonly<Record<string, DecodeVariant>> = {
   columns_2: { tileColumns: 2 },
   columns_4: { tileColumns: 4 },
   columns_8: { tileColumns: 8 },
+  columns_16: { tileColumns: 16 },
   split_16: { split: 16 },
   split_64: { split: 64 },
   split_128: { split: 128 },
