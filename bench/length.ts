@@ -1,11 +1,13 @@
-/** Cost against length: what a token takes in rows of 64 to 2,048 tokens; and memory against the vocabulary. */
+/**
+ * Cost against length: what a token takes in rows of 64 to 2,048 tokens, packed to one size of micro-batch and alone;
+ * and memory against the vocabulary.
+ */
 import { collate } from "../lib/data/batch.ts";
 import { shapeFor } from "../lib/data/plan.ts";
 import type { Example } from "../lib/data/types.ts";
 import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
-import { writeTensor } from "../lib/gpu/tensor.ts";
 import { getLoss } from "../lib/losses/mod.ts";
-import { type BatchCapacity, createBatchTensors, writeBatch } from "../lib/model/batch_tensors.ts";
+import { type BatchCapacity, createBatchTensors } from "../lib/model/batch_tensors.ts";
 import { type ModelConfig, parseModelConfig } from "../lib/model/config.ts";
 import { createRopeTable } from "../lib/model/model.ts";
 import { createParams, destroyParams } from "../lib/model/params.ts";
@@ -48,14 +50,15 @@ function configFor(vocabulary: number, layers = 4): ModelConfig {
   }, "the bench's model");
 }
 
-function setupFor(gpu: Gpu, config: ModelConfig, length: number) {
-  const example: Example = {
-    index: 0,
+/** One micro-batch of `rows` rows of a length. */
+function setupFor(gpu: Gpu, config: ModelConfig, { length, rows }: { length: number; rows: number }) {
+  const examples = Array.from({ length: rows }, (_, index): Example => ({
+    index,
     prompt: [1],
-    completions: [Array.from({ length }, (_, i) => (i * 37 + 5) % config.vocab_size)],
-  };
-  const shape = shapeFor([example], { tokenBudget: "auto", batchSize: 1, arity: 1 });
-  const batch = collate([example], { shape, arity: 1, slidingWindow: null });
+    completions: [Array.from({ length }, (_, i) => (i * 37 + 5 + index * 11) % config.vocab_size)],
+  }));
+  const shape = shapeFor(examples, { tokenBudget: length * rows, batchSize: rows, arity: 1 });
+  const batch = collate(examples, { shape, arity: 1, slidingWindow: null });
   const setup = {
     ropeTable: createRopeTable(gpu, config, length),
     capacity: shape,
@@ -63,68 +66,86 @@ function setupFor(gpu: Gpu, config: ModelConfig, length: number) {
     loss: getLoss("sft"),
     hyper: {},
     checkpointing: false,
-    batchSize: 1,
+    batchSize: rows,
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     maxGradNorm: 0,
   };
-  return { setup, batch };
+  const references = new Float32Array(4 * rows).map((_, i) => i % 4 === 2 ? length : 0);
+  return { setup, micro: { batch, references } };
+}
+
+/** A micro-batch's time by kernel, in ms. */
+interface Times {
+  readonly attention: number[];
+  readonly rest: number[];
+}
+
+/** Times batches in turn, so that whatever disturbs the machine disturbs them all. */
+async function timeBatches(
+  gpu: Gpu,
+  batches: readonly { length: number; rows: number }[],
+  options: LengthOptions,
+): Promise<Times[]> {
+  const config = configFor(4096, options.layers);
+  const params = randomParams(gpu, config);
+  const engines = [];
+  for (const batch of batches) {
+    const { setup, micro } = setupFor(gpu, config, batch);
+    const engine = await TrainEngine.create(gpu, { ...setup, params });
+    engine.load(micro, 0);
+    engines.push(engine);
+  }
+  const times = batches.map((): Times => ({ attention: [], rest: [] }));
+  for (let round = -1; round < options.rounds; round++) {
+    for (const [i, { plans: { micro } }] of engines.entries()) {
+      const nanoseconds = await micro.time();
+      let attention = 0;
+      let rest = 0;
+      micro.steps.forEach((step, s) => {
+        if (step.kind !== "dispatch") return;
+        if (step.shader.label.startsWith("attention")) attention += nanoseconds[s]! / 1e6;
+        else rest += nanoseconds[s]! / 1e6;
+      });
+      if (round < 0) continue; // compiles
+      times[i]!.attention.push(attention);
+      times[i]!.rest.push(rest);
+    }
+  }
+  for (const engine of engines) engine.destroy();
+  destroyParams(params);
+  return times;
 }
 
 async function costs(gpu: Gpu, report: Report, options: LengthOptions): Promise<void> {
   if (!gpu.features.has("timestamp-query")) return report.note("costs left out: no timestamps here");
   const lengths = options.lengths ?? LENGTHS;
-  const config = configFor(4096, options.layers);
-  const params = randomParams(gpu, config);
-  const engines = [];
-  for (const length of lengths) {
-    const { setup, batch } = setupFor(gpu, config, length);
-    const engine = await TrainEngine.create(gpu, { ...setup, params });
-    writeBatch(gpu, engine.tensors.batch, batch);
-    writeTensor(gpu, engine.tensors.references, new Float32Array([0, 0, length, 0]));
-    engines.push(engine);
-  }
-  const parts = lengths.map(() => ({ attention: [] as number[], rest: [] as number[] }));
-  for (let round = -1; round < options.rounds; round++) {
-    for (const [i, { plans: { micro } }] of engines.entries()) {
-      const times = await micro.time();
-      let attention = 0;
-      let rest = 0;
-      micro.steps.forEach((step, s) => {
-        if (step.kind !== "dispatch") return;
-        if (step.shader.label.startsWith("attention")) attention += times[s]! / 1e6;
-        else rest += times[s]! / 1e6;
-      });
-      if (round >= 0) {
-        parts[i]!.attention.push(attention);
-        parts[i]!.rest.push(rest);
-      }
-    }
-  }
-  const perToken = (ms: readonly number[], length: number) => ms.map((value) => 1000 * value / length);
-  lengths.forEach((length, i) => {
-    const rest = perToken(parts[i]!.rest, length);
-    const last = perToken(parts.at(-1)!.rest, lengths.at(-1)!);
+  const longest = lengths.at(-1)!;
+  // As training packs them: every micro-batch has the same number of tokens.
+  const packed = lengths.map((length) => ({ length, rows: Math.floor(longest / length) }));
+  const alone = lengths.filter((length) => length < longest).map((length) => ({ length, rows: 1 }));
+  const batches = [...packed, ...alone];
+  const times = await timeBatches(gpu, batches, options);
+  const perToken = (ms: readonly number[], i: number) =>
+    ms.map((value) => 1000 * value / batches[i]!.length / batches[i]!.rows);
+  const last = Math.min(...perToken(times[packed.length - 1]!.rest, packed.length - 1));
+  batches.forEach(({ length, rows }, i) => {
+    const name = i < packed.length ? `${rows} x ${length} tokens` : `one row of ${length} tokens alone`;
     report.add({
-      case: `one row of ${length} tokens: all but attention, per token`,
+      case: `${name}: all but attention, per token`,
       unit: "µs",
-      samples: rest,
-      peer: `${lengths.at(-1)} tokens`,
-      peer_value: Math.min(...last),
+      samples: perToken(times[i]!.rest, i),
+      peer: `1 x ${longest}`,
+      peer_value: last,
     });
-    const own = perToken(parts[i]!.attention, length);
-    report.add({
-      case: `one row of ${length} tokens: attention, per token`,
-      unit: "µs",
-      samples: own,
-    });
+    if (i >= packed.length) return;
+    const own = perToken(times[i]!.attention, i);
+    report.add({ case: `${name}: attention, per token`, unit: "µs", samples: own });
     report.note(
       `    attention per token and per 1,000 tokens of length: ${
         (1000 * median(own) / length).toFixed(1)
       } µs`,
     );
   });
-  for (const engine of engines) engine.destroy();
-  destroyParams(params);
 }
 
 /** What a step takes beyond weights, gradients and moments, planned without allocating. */
@@ -134,7 +155,7 @@ async function memory(gpu: Gpu, report: Report, [small, large]: readonly [number
   for (const vocabulary of [small, large]) {
     const planner = nullGpu(gpu.adapterClass, gpu.limits);
     const config = configFor(vocabulary);
-    const { setup } = setupFor(planner, config, length);
+    const { setup } = setupFor(planner, config, { length, rows: 1 });
     const params = createParams(planner, config, { trainable: true });
     const { plan } = await planMicroBatch(planner, { ...setup, params });
     sizes.push((plan.sizeBytes + batchBytes(setup.capacity)) / 2 ** 20);

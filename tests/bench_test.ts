@@ -80,7 +80,12 @@ Deno.test("length and generate report every length and batch", async () => {
     "length",
     (report) => lengthSuite(gpu, report, { rounds: 1, lengths, layers: 1, vocabularies: [512, 4096] }),
   );
-  assertEquals(rows.filter(({ unit }) => unit === "µs").length, 4);
+  const cases = rows.filter(({ unit }) => unit === "µs").map((row) => row.case.replace(/ tokens.*: /, " "));
+  assertEquals(cases, [
+    ...["2 x 8 all but attention, per token", "2 x 8 attention, per token"],
+    ...["1 x 16 all but attention, per token", "1 x 16 attention, per token"],
+    "one row of 8 all but attention, per token",
+  ]);
   const { model } = await openWorkload(given);
   const options = {
     rounds: 1,
