@@ -4,15 +4,8 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
 import { Prepared } from "../lib/gpu/prepared.ts";
 import { Extent, residentTensor } from "../lib/gpu/tensor.ts";
-import {
-  decodeAttention,
-  decodeEmbedding,
-  decodeLinear,
-  type DecodeVariant,
-  fillCache,
-  STATE_HEADER,
-  type WeightForm,
-} from "../lib/ops/decode.ts";
+import { decodeAttention, decodeEmbedding, fillCache, STATE_HEADER } from "../lib/ops/decode.ts";
+import { decodeLinear, type DecodeVariant, type WeightForm } from "../lib/ops/decode_linear.ts";
 import { difference, randomNormal, runOp, testGpu } from "./harness.ts";
 import { toBf16 } from "./reference/matmul.ts";
 import { attention, linear, rmsnorm, rope, swiglu } from "./reference/ops.ts";

@@ -11,7 +11,7 @@ import { type Problem, tuneProblem } from "../lib/gpu/tune.ts";
 import { getLoss } from "../lib/losses/mod.ts";
 import { parseModelConfig } from "../lib/model/config.ts";
 import { attention, attentionBackward } from "../lib/ops/attention.ts";
-import { decodeLinear } from "../lib/ops/decode.ts";
+import { decodeLinear } from "../lib/ops/decode_linear.ts";
 import { linear } from "../lib/ops/matmul.ts";
 import { rmsnorm } from "../lib/ops/norm.ts";
 import { recordedKernels } from "../lib/run/run_kernels.ts";

@@ -5,7 +5,7 @@ import type { Family, Problem, ProblemTensor } from "../gpu/tune.ts";
 import { nullGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { decodeChoices, decodeLinear, type DecodeProduct, decodeVariants } from "../ops/decode.ts";
+import { decodeChoices, decodeLinear, type DecodeProduct, decodeVariants } from "../ops/decode_linear.ts";
 import { rmsnorm } from "../ops/norm.ts";
 import { rowChoices, type RowVariant } from "../ops/rows.ts";
 import { makeTensor, type Tensor } from "../gpu/tensor.ts";

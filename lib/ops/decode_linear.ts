@@ -1,0 +1,228 @@
+/** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
+import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import { rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { grid1d } from "./grid.ts";
+import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
+
+/** Choices that tests and measurements make for themselves; the adapter decides otherwise. */
+export interface DecodeVariant {
+  /** Invocations that share one tile of a product or the keys of one head. */
+  readonly split?: number;
+  readonly tileRows?: number;
+  readonly tileColumns?: number;
+  /** Inputs of products through a uniform binding where they fit one. */
+  readonly uniform?: boolean;
+}
+
+/** Ways to compute a product; number 0 takes what suits the class of adapter. */
+export const decodeVariants: Readonly<Record<string, DecodeVariant>> = {
+  auto: {},
+  columns_1: { tileColumns: 1 },
+  columns_2: { tileColumns: 2 },
+  columns_4: { tileColumns: 4 },
+  columns_8: { tileColumns: 8 },
+  columns_16: { tileColumns: 16 },
+  split_16: { split: 16 },
+  split_64: { split: 64 },
+  split_128: { split: 128 },
+  split_64_columns_1: { split: 64, tileColumns: 1 },
+  split_128_columns_1: { split: 128, tileColumns: 1 },
+};
+
+/** A product while decoding. */
+export interface DecodeProduct {
+  readonly rows: number;
+  /** Rows of w. */
+  readonly columns: number;
+  readonly depth: number;
+  readonly swiglu: boolean;
+  readonly norm: boolean;
+  readonly bias: boolean;
+  readonly residual: boolean;
+  readonly form: WeightForm;
+}
+
+/** How a product reads its weights; `bf16…` are rounded to bf16, eight to a load. */
+export type WeightForm = "buffer" | "image" | "bf16 buffer" | "bf16 image";
+
+/** The tuner's say in how products are computed. */
+export const decodeChoices: ChoicePoint<DecodeProduct> = new ChoicePoint(
+  Object.keys(decodeVariants),
+  ({ rows, columns, depth, swiglu, norm, form }) =>
+    `${form} ${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,
+);
+
+/** What `decodeLinear` computes beside the product. */
+export interface DecodeLinearOptions {
+  readonly name: string;
+  /** RMS-normalise x by this gain [D] first. */
+  readonly norm?: { readonly gain: Tensor; readonly eps: number };
+  /** [N]. */
+  readonly bias?: Tensor;
+  /** [B, N], added. */
+  readonly residual?: Tensor;
+  /** w is gate over up, [2N, D]: y = silu(gate) · up. */
+  readonly swiglu?: boolean;
+  readonly variant?: DecodeVariant;
+  /** Without it, what suits the adapter and `rec.compute`. */
+  readonly form?: WeightForm;
+}
+
+/**
+ * y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. Under `rec.compute === "bf16"` the weights are
+ * rounded to bf16 where D is a multiple of 8; x stays float32, since it is not what takes time.
+ */
+export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
+  const { norm, bias, residual, swiglu = false } = options;
+  const [B = 0, D = 0] = x.shape;
+  const [rows = 0, depth = 0] = w.shape;
+  const N = swiglu ? rows / 2 : rows;
+  if (depth !== D || !Number.isInteger(N)) {
+    throw new RangeError(
+      `decodeLinear ${options.name}: ${x.name} [${x.shape}] and ${w.name} [${w.shape}] do not fit.`,
+    );
+  }
+  const form = options.form ?? chooseForm(rec, w, swiglu);
+  const shape = { B, N, D, VEC: D % 4 === 0 ? 4 : 1, swiglu, norm: norm !== undefined };
+  const product = {
+    ...{ rows: B, columns: rows, depth: D, swiglu, norm: norm !== undefined },
+    ...{ bias: bias !== undefined, residual: residual !== undefined, form },
+  };
+  const chosen = decodeVariants[decodeChoices.choose(rec.gpu, product) ?? "auto"];
+  const tile = chooseTile(rec.gpu, shape, options.variant ?? chosen ?? {});
+  const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
+  const bf16 = form.startsWith("bf16");
+  const constants = {
+    VEC: shape.VEC,
+    ...tile,
+    IMAGE: form.endsWith("image"),
+    BF16: bf16,
+    H: bf16 ? 2 : 1,
+    NORM: norm !== undefined,
+    BIAS: bias !== undefined,
+    RESIDUAL: residual !== undefined,
+    SWIGLU: swiglu,
+    PER_ROW: perRow,
+    SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
+  };
+  const y = rec.tensor(options.name, [B, N]);
+  for (const { window, offset, columns } of windowsOf(rec, w, { form, N, swiglu })) {
+    rec.dispatch("decode_linear", {
+      bind: {
+        x,
+        w: weightsAs(rec, window, form),
+        y,
+        ...(norm ? { gain: norm.gain } : {}),
+        ...(bias ? { bias } : {}),
+        ...(residual ? { residual } : {}),
+      },
+      constants,
+      params: {
+        rows: B,
+        columns,
+        stride: N,
+        offset,
+        depth: D / shape.VEC / constants.H,
+        elements: D,
+        eps: norm?.eps ?? 0,
+      },
+      grid: [...columnGrid(rec.gpu, columns, tile), Math.ceil(B / tile.TM)],
+      flops: 2 * B * window.shape[0]! * D,
+    });
+  }
+  return y;
+}
+
+/** Software adapters read images faster, where somebody keeps them from step to step. */
+function chooseForm(rec: Recorder, w: Tensor, swiglu: boolean): WeightForm {
+  const [rows = 0, D = 0] = w.shape;
+  const bf16 = rec.compute === "bf16" && D % 8 === 0;
+  const most = rec.gpu.limits.maxTextureDimension2D;
+  const images = rec.gpu.adapterClass === "software" && rec.prepared !== undefined && D % 4 === 0 &&
+    D / 4 <= most && (!swiglu || rows <= most);
+  if (images) return bf16 ? "bf16 image" : "image";
+  return bf16 ? "bf16 buffer" : "buffer";
+}
+
+function weightsAs(rec: Recorder, w: Tensor, form: WeightForm): Tensor {
+  if (form === "image") return imageOf(rec, w);
+  if (form === "bf16 image") return bf16Image(rec, w);
+  return form === "bf16 buffer" ? bf16Buffer(rec, w) : w;
+}
+
+/** The rows of w, or windows of them where they are more than an image has. */
+function windowsOf(
+  rec: Recorder,
+  w: Tensor,
+  { form, N, swiglu }: { form: WeightForm; N: number; swiglu: boolean },
+): { window: Tensor; offset: number; columns: number }[] {
+  const [rows = 0] = w.shape;
+  const most = rec.gpu.limits.maxTextureDimension2D;
+  if (!form.endsWith("image") || rows <= most || swiglu) return [{ window: w, offset: 0, columns: N }];
+  const size = Math.floor(most / 64) * 64;
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
+    const offset = i * size, end = Math.min(rows, offset + size);
+    return { window: rowWindow(w, offset, end), offset, columns: end - offset };
+  });
+}
+
+interface Tile {
+  /** Rows and columns of y for an invocation or, with SPLIT, for a workgroup. */
+  readonly TM: number;
+  readonly TN: number;
+  /** Invocations of a workgroup, and how many of them share a tile. */
+  readonly SIZE: number;
+  readonly SPLIT: number;
+  /** vec4s of x where it is bound as a uniform, else 0. */
+  readonly UNIFORM: number;
+}
+
+interface LinearShape {
+  readonly B: number;
+  readonly N: number;
+  readonly D: number;
+  readonly VEC: number;
+  readonly swiglu: boolean;
+  readonly norm: boolean;
+}
+
+/**
+ * Software adapters: an invocation a tile, as large as its registers hold while every core has work, and x from a
+ * uniform binding (a load costs half there). GPUs: a workgroup a tile, its lanes side by side along the depth.
+ */
+function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile {
+  const { B, N, D, VEC, swiglu, norm } = shape;
+  const software = gpu.adapterClass === "software";
+  const SPLIT = variant.split ?? (software ? 1 : 32);
+  const TM = variant.tileRows ?? Math.min(power2(B), software ? 16 : 8);
+  const doubled = swiglu ? 2 : 1;
+  let TN = variant.tileColumns ?? 1;
+  if (variant.tileColumns === undefined) {
+    const most = software ? 8 : 4 / doubled;
+    const enough = software ? 32 : 256; // invocations or workgroups that keep the adapter busy
+    while (TN < most && N / (2 * TN) >= enough) TN *= 2;
+  }
+  if (SPLIT > 1) {
+    // the sums of all lanes lie in workgroup memory
+    const most = gpu.limits.maxComputeWorkgroupStorageSize / 4;
+    const words = (rows: number, columns: number) => SPLIT * rows * (columns * doubled + (norm ? 1 : 0));
+    let rows = TM;
+    while (words(rows, TN) > most && TN > 1) TN /= 2;
+    while (words(rows, TN) > most && rows > 1) rows /= 2;
+    return { TM: rows, TN, SIZE: SPLIT, SPLIT, UNIFORM: 0 };
+  }
+  const fits = VEC === 4 && 4 * B * D <= gpu.limits.maxUniformBufferBindingSize;
+  const UNIFORM = (variant.uniform ?? software) && fits ? B * D / 4 : 0;
+  return { TM, TN, SIZE: 8, SPLIT, UNIFORM };
+}
+
+function columnGrid(gpu: Gpu, N: number, { TN, SIZE, SPLIT }: Tile): [number, number] {
+  return grid1d(gpu, Math.ceil(N / TN / (SPLIT > 1 ? 1 : SIZE)));
+}
+
+/** The smallest power of two that is at least `value`. */
+function power2(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+}
