@@ -156,7 +156,7 @@ Deno.test("the variant that sizes and adapter class get by default", async () =>
   assertEquals(chosen("gpu", [256, 256], 256), "block_64");
   assertEquals(chosen("gpu", [3, 256], 256), "rows_4");
   assertEquals(chosen("gpu", [256, 255], 256), "simple");
-  assertEquals(chosen("software", [1024, 256], 256), "image_12x16");
+  assertEquals(chosen("software", [1024, 256], 256), "image_16x16");
   assertEquals(chosen("software", [128, 256], 256), "image_8x16");
   assertEquals(chosen("software", [1, 256], 256), "buffer_1x8");
 });

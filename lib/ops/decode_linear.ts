@@ -200,7 +200,7 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
   const doubled = swiglu ? 2 : 1;
   let TN = variant.tileColumns ?? 1;
   if (variant.tileColumns === undefined) {
-    const most = software ? 8 : 4 / doubled;
+    const most = (software ? 16 : 4) / doubled;
     const enough = software ? 32 : 256; // invocations or workgroups that keep the adapter busy
     while (TN < most && N / (2 * TN) >= enough) TN *= 2;
   }

@@ -118,14 +118,16 @@ function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
 }
 
 /** Copying to images pays where the product is large; few rows stream their weights from where they lie. */
-function softwareDefaults(rec: Recorder, { layout, rows, columns, depth }: MatmulProblem): string[] {
+function softwareDefaults(rec: Recorder, problem: MatmulProblem): string[] {
+  const { layout, rows, columns, depth, residual } = problem;
   if (layout === "nt" && rows <= 8 && rec.compute === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
   if (rec.compute === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
   if (rows * columns < 128 * 128) return ["image_8x8", "buffer_8x8"];
   const small = ["image_8x16", "buffer_8x16"];
   if (rows * columns < 256 * 256) return small;
   // Large tiles load less, but the code of a round must stay in the processor's caches beside its neighbour's.
-  return [rec.compute === "bf16" ? "image_16x16" : layout === "tn" ? "image_8x16" : "image_12x16", ...small];
+  const large = rec.compute === "bf16" ? "16x16" : layout === "tn" ? "8x16" : residual ? "12x16" : "16x16";
+  return [`image_${large}`, ...small];
 }
 
 /** The least power of two that is not less. */
