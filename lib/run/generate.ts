@@ -5,10 +5,9 @@ import type { Message } from "../data/chat.ts";
 import { outline, type RawRow, readRows } from "../data/source.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfPresent } from "../formats/json.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { destroyParams } from "../model/params.ts";
-import { MAX_END_TOKENS } from "../ops/sample.ts";
+import { endTokens } from "./end_tokens.ts";
 import { type Generated, Generator } from "./generator.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer, type RunHooks, withAdapter } from "./load.ts";
 import { type GenerateOptions, parseGenerateOptions } from "./options.ts";
@@ -184,22 +183,4 @@ function positionsFor(
   }
   const longest = prompts.reduce((length, { ids }) => Math.max(length, ids.length), 0);
   return Math.min(most, longest + options.max_new_tokens);
-}
-
-/** Every token that some file of the model calls its end. */
-async function endTokens({ path, config }: OpenModel, tokenizer: Tokenizer): Promise<number[]> {
-  const ids = new Set(config.eos_token_ids);
-  if (tokenizer.eosId !== undefined) ids.add(tokenizer.eosId);
-  const file = `${path}/generation_config.json`;
-  if (await readTextIfPresent(file) !== undefined) {
-    const { eos_token_id: more } = await readJsonObject(file, "the model's generation settings");
-    for (const id of [more].flat()) if (typeof id === "number") ids.add(id);
-  }
-  if (ids.size > MAX_END_TOKENS) {
-    throw new InputError(
-      `${path}: ${ids.size} end tokens are named in config.json, generation_config.json and the tokenizer; at most ` +
-        `${MAX_END_TOKENS} are supported. Shorten eos_token_id.`,
-    );
-  }
-  return [...ids];
 }

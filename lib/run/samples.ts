@@ -3,6 +3,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { ParamStore } from "../model/params.ts";
+import { endTokens } from "./end_tokens.ts";
 import { Generator } from "./generator.ts";
 import type { RunHooks } from "./load.ts";
 import type { Sample } from "./progress.ts";
@@ -50,19 +51,13 @@ export async function takeSamples(
     positions: longest + settings.maxNewTokens,
   });
   try {
-    const eosIds = [
-      ...new Set([
-        ...policy.config.eos_token_ids,
-        ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]),
-      ]),
-    ];
     const generated = await generator.generate(examples.map(({ prompt }) => prompt), {
       maxNewTokens: settings.maxNewTokens,
       temperature: 0,
       topK: 0,
       topP: 1,
       seed: 0,
-      eosIds,
+      eosIds: await endTokens(policy, tokenizer),
       onProgress: (done, total) => {
         hooks.onEvent?.({ type: "phase", name: "generate", done, total, unit: "answers" });
       },
