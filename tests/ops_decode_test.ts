@@ -122,7 +122,8 @@ Deno.test("decodeLinear: images are used where somebody keeps them, bf16 where i
   assertEquals(formOf("software", 36, { kept: true, bf16: true })!.texture?.format, "rgba32float");
   assertEquals(formOf("software", 10, { kept: true })!.name, "w");
   assertEquals(formOf("gpu", 64, { kept: true })!.name, "w");
-  assertEquals(formOf("gpu", 64, { bf16: true })!.dtype, "bf16");
+  assertEquals(formOf("gpu", 64, { kept: true, bf16: true })!.dtype, "bf16");
+  assertEquals(formOf("gpu", 64, { bf16: true })!.name, "w");
 });
 
 /** Tests look at a result in a buffer of theirs: a product with nothing but itself as the residual. */

@@ -4,7 +4,6 @@
  *
  * Set a recorder's `prepared` to one of these, record, `seal`, and `submit` whenever the tensors have changed.
  */
-import type { Gpu } from "./device.ts";
 import { createTexture, Plan } from "./plan.ts";
 import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
 import { Recorder } from "./recorder.ts";
@@ -15,10 +14,6 @@ export class Prepared extends Recorder {
   #plan: Plan | undefined;
   #sealed = 0;
   #made: Tensor[] = [];
-
-  constructor(gpu: Gpu) {
-    super(gpu);
-  }
 
   /** A resident tensor, unlike a plain recorder's. */
   override tensor(

@@ -72,7 +72,8 @@ export interface DecodeLinearOptions {
 
 /**
  * y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. Under `rec.compute === "bf16"` the weights are
- * rounded to bf16 where D is a multiple of 8; x stays float32, since it is not what takes time.
+ * rounded to bf16 where somebody keeps them so (`rec.prepared`) and D is a multiple of 8; x stays float32, since it is
+ * not what takes time.
  */
 export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
   const { norm, bias, residual, swiglu = false } = options;
@@ -135,13 +136,14 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
   return y;
 }
 
-/** Software adapters read images faster, where somebody keeps them from step to step. */
+/** Other forms pay where somebody keeps them from step to step; software adapters read images faster. */
 function chooseForm(rec: Recorder, w: Tensor, swiglu: boolean): WeightForm {
+  if (!rec.prepared) return "buffer";
   const [rows = 0, D = 0] = w.shape;
   const bf16 = rec.compute === "bf16" && D % 8 === 0;
   const most = rec.gpu.limits.maxTextureDimension2D;
-  const images = rec.gpu.adapterClass === "software" && rec.prepared !== undefined && D % 4 === 0 &&
-    D / 4 <= most && (!swiglu || rows <= most);
+  const images = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= most &&
+    (!swiglu || rows <= most);
   if (images) return bf16 ? "bf16 image" : "image";
   return bf16 ? "bf16 buffer" : "buffer";
 }

@@ -89,7 +89,8 @@ export class Generator {
   ) {
     const { shards } = decoder.params;
     const bytes = shards.reduce((sum, { param }) => sum + param.sizeBytes, 0);
-    if (bytes / (compute === "bf16" ? 2 : 1) <= FORMS_BYTES) this.#forms = new Prepared(gpu);
+    // GPUs keep packed bf16 at most; software adapters float32 images, or bf16 ones for prompts and for single tokens.
+    if (bytes / (gpu.adapterClass === "gpu" ? 2 : 1) <= FORMS_BYTES) this.#forms = new Prepared(gpu);
   }
 
   /**
