@@ -4,7 +4,7 @@ import { nullGpu } from "../lib/gpu/device.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
 import { Extent, residentTensor, rowWindow, type Tensor } from "../lib/gpu/tensor.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../lib/ops/matmul.ts";
-import { chooseVariant, preferVariant, problemClass } from "../lib/ops/matmul_variants.ts";
+import { chooseVariant, matmulChoices, problemClass } from "../lib/ops/matmul_variants.ts";
 import { bf16Buffer } from "../lib/ops/pack.ts";
 import { difference, randomNormal, runOp, testGpu } from "./harness.ts";
 import { columnSums, matmulNN, matmulNT, matmulTN, toBf16 } from "./reference/matmul.ts";
@@ -171,16 +171,20 @@ Deno.test("a preferred variant is used for its class where it can be", async () 
     return rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader.label.split(" ")[0]] : []);
   };
   const key = problemClass(new Recorder(gpu), problem);
-  preferVariant(gpu, key, "block_64");
+  matmulChoices.prefer(gpu, key, "block_64");
   try {
     assertEquals(recordedBy(40), ["matmul_block"]);
     // 41 is of the same class, but no multiple of 4.
     assertEquals(recordedBy(41), ["matmul_simple"]);
   } finally {
-    preferVariant(gpu, key, undefined);
+    matmulChoices.prefer(gpu, key, undefined);
   }
   assertEquals(recordedBy(40), ["matmul_tile"]);
-  assertThrows(() => preferVariant(gpu, key, "fastest"), RangeError, "There is no matmul variant fastest");
+  assertThrows(
+    () => matmulChoices.prefer(gpu, key, "fastest"),
+    RangeError,
+    "There is no matmul variant fastest",
+  );
 });
 
 Deno.test("bias, residual and accumulation are added once", async () => {

@@ -8,7 +8,7 @@ import { loadTokenizer } from "../lib/data/tokenizer.ts";
 import { openSafetensors } from "../lib/formats/safetensors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { getLoss, lossHyper } from "../lib/losses/mod.ts";
-import { matmulVariants, observeProducts, preferVariant, problemClass } from "../lib/ops/matmul_variants.ts";
+import { matmulChoices, matmulVariants } from "../lib/ops/matmul_variants.ts";
 import { type ComputeOptions, destroyParams, gpuGradients, gpuModel } from "./gpu_model.ts";
 import { difference, testGpu } from "./harness.ts";
 import { type Expected, fixtureJson, fixtureNames, fixturePath } from "./reference/fixture.ts";
@@ -18,7 +18,7 @@ const loss = getLoss("mipo");
 /** A gradient, the classes of its products, and how far its worst parameter is from PyTorch's, in norm. */
 async function worstGradient(gpu: Gpu, name: string, options: ComputeOptions = {}) {
   const classes = new Set<string>();
-  observeProducts(gpu, (rec, product) => classes.add(problemClass(rec, product)));
+  matmulChoices.observe(gpu, (problem) => classes.add(matmulChoices.classOf(problem)));
   const params = await gpuModel(gpu, fixturePath(`${name}/policy`));
   const expected = await fixtureJson<Expected>(`${name}/expected.json`);
   const tokenizer = await loadTokenizer(fixturePath(`${name}/policy`));
@@ -71,7 +71,7 @@ Deno.test("llama and mistral: every variant of the matrix product gives PyTorch'
     for (const { name: variant } of matmulVariants) {
       const gpu: Gpu = { ...shared };
       // a product that the variant does not support keeps its default
-      for (const key of classes) preferVariant(gpu, key, variant);
+      for (const key of classes) matmulChoices.prefer(gpu, key, variant);
       assertLess((await worstGradient(gpu, name)).worst, 5e-5, `${name} ${variant}`);
     }
   }

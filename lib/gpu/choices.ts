@@ -9,13 +9,18 @@ export class ChoicePoint<P> {
   readonly #preferred = new WeakMap<Gpu, Map<string, string>>();
   readonly #observers = new WeakMap<Gpu, (problem: P) => void>();
 
-  /** @param names All variants. @param classOf Problems of one class get the same variant. */
-  constructor(readonly names: readonly string[], readonly classOf: (problem: P) => string) {}
+  /** @param op Its name. @param names All variants. @param classOf Problems of one class get the same variant. */
+  constructor(
+    readonly op: string,
+    readonly names: readonly string[],
+    readonly classOf: (problem: P) => string,
+  ) {}
 
   /** Makes `variant` the choice for a class on this Gpu; undefined goes back to the default. */
   prefer(gpu: Gpu, key: string, variant: string | undefined): void {
     if (variant !== undefined && !this.names.includes(variant)) {
-      throw new RangeError(`There is no variant ${variant} for ${key}; there are ${this.names.join(", ")}.`);
+      const names = this.names.join(", ");
+      throw new RangeError(`There is no ${this.op} variant ${variant} for ${key}; there are ${names}.`);
     }
     const map = this.#preferred.get(gpu) ?? new Map<string, string>();
     this.#preferred.set(gpu, map);

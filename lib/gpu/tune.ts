@@ -4,6 +4,7 @@
  *
  * Nothing here knows an op. A `Family` says which problems its op meets and how a variant records one.
  */
+import type { ChoicePoint } from "./choices.ts";
 import type { Gpu } from "./device.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Tensor } from "./tensor.ts";
@@ -52,6 +53,26 @@ export interface Family {
   prefer(gpu: Gpu, key: string, variant: string | undefined): void;
   /** Has `see` told of every problem that is recorded on this Gpu from now on; undefined ends it. */
   observe(gpu: Gpu, see: ((encounter: Encounter) => void) | undefined): void;
+}
+
+/** The family of an op that chooses by `choices`: keys are its name and the class; `meet` says what a problem asks for. */
+export function familyOf<P>(
+  choices: ChoicePoint<P>,
+  meet: (gpu: Gpu, problem: P, key: string) => Omit<Encounter, "key">,
+): Family {
+  const { op } = choices;
+  return {
+    name: op,
+    prefer: (gpu, key, variant) => choices.prefer(gpu, key.slice(op.length + 1), variant),
+    observe: (gpu, see) =>
+      choices.observe(
+        gpu,
+        see && ((problem) => {
+          const key = `${op} ${choices.classOf(problem)}`;
+          see({ key, ...meet(gpu, problem, key) });
+        }),
+      ),
+  };
 }
 
 /** How long one variant took. */

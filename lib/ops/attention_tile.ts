@@ -128,6 +128,7 @@ export interface AttentionProblem {
 
 /** The tuner's say in the variant. */
 export const attentionChoices: ChoicePoint<AttentionProblem> = new ChoicePoint(
+  "attention",
   attentionVariants.map(({ name }) => name),
   ({ pass, rows, heads, kvHeads, headSize }) =>
     `${pass} ${headSize} ${heads / kvHeads} ${sizeClass(rows, heads)}`,

@@ -49,6 +49,7 @@ export type WeightForm = "buffer" | "image" | "bf16 buffer" | "bf16 image";
 
 /** The tuner's say in how products are computed. */
 export const decodeChoices: ChoicePoint<DecodeProduct> = new ChoicePoint(
+  "decode",
   Object.keys(decodeVariants),
   ({ rows, columns, depth, swiglu, norm, form }) =>
     `${form} ${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,

@@ -2,9 +2,9 @@
  * The variants of the matrix product, and which one a product gets.
  *
  * Variant 0 takes any sizes on any adapter. `image_*` and `buffer_*` are for software adapters, `block_*` and `rows_*`
- * for GPUs (all run anywhere). Defaults depend on adapter class and sizes; `preferVariant` (the tuner) overrides them.
+ * for GPUs (all run anywhere). Defaults depend on adapter class and sizes; `matmulChoices` (the tuner) overrides them.
  */
-import type { Gpu } from "../gpu/device.ts";
+import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { ExtentIndex, Tensor } from "../gpu/tensor.ts";
 import { recordSimple } from "./matmul_simple.ts";
@@ -64,40 +64,21 @@ export function matmulVariant(name: string): MatmulVariant {
   return variant;
 }
 
-const preferences = new WeakMap<Gpu, Map<string, string>>();
-
 /** Products of one class get the same variant: layout, input type, and the sizes' powers of two. */
 export function problemClass(
   rec: Recorder,
   { layout, rows, columns, depth }: Pick<MatmulProblem, "layout" | "rows" | "columns" | "depth">,
 ): string {
-  const sizes = [rows, columns, depth].map((size) => Math.ceil(Math.log2(Math.max(1, size))));
-  return `${layout} ${rec.compute} ${sizes.join(" ")}`;
+  return `${layout} ${rec.compute} ${sizeClass(rows, columns, depth)}`;
 }
 
-/** Makes `variant` the choice for a class of products on this Gpu (undefined: back to the default). */
-export function preferVariant(gpu: Gpu, key: string, variant: string | undefined): void {
-  const map = preferences.get(gpu) ?? new Map<string, string>();
-  preferences.set(gpu, map);
-  if (variant === undefined) map.delete(key);
-  else map.set(key, matmulVariant(variant).name);
-}
-
-const observers = new WeakMap<Gpu, (rec: Recorder, problem: MatmulProblem) => void>();
-
-/** Has `see` told of every product that looks for its variant on this Gpu; undefined ends it. */
-export function observeProducts(
-  gpu: Gpu,
-  see: ((rec: Recorder, problem: MatmulProblem) => void) | undefined,
-): void {
-  if (see) observers.set(gpu, see);
-  else observers.delete(gpu);
-}
+/** The tuner's say in which variant a product gets. */
+export const matmulChoices: ChoicePoint<{ readonly rec: Recorder; readonly product: MatmulProblem }> =
+  new ChoicePoint("matmul", [...byName.keys()], ({ rec, product }) => problemClass(rec, product));
 
 /** The variant that a product gets: the preferred one of its class, else the first default that supports it. */
 export function chooseVariant(rec: Recorder, problem: MatmulProblem): MatmulVariant {
-  observers.get(rec.gpu)?.(rec, problem);
-  const preferred = preferences.get(rec.gpu)?.get(problemClass(rec, problem));
+  const preferred = matmulChoices.choose(rec.gpu, { rec, product: problem });
   const names = [...preferred ? [preferred] : [], ...defaultVariants(rec, problem)];
   for (const name of names) {
     const variant = matmulVariant(name);

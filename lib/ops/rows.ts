@@ -46,6 +46,7 @@ export type RowVariant = "thread" | "group";
 
 /** The tuner's say in it, by rows and numbers in a row. */
 export const rowChoices: ChoicePoint<{ readonly rows: number; readonly columns: number }> = new ChoicePoint(
+  "rows",
   ["thread", "group"],
   ({ rows, columns }) => sizeClass(rows, columns),
 );

@@ -2,7 +2,7 @@
  * Attention as the tuner meets it: each pass on packed preference pairs of random numbers.
  */
 import type { Gpu } from "../gpu/device.ts";
-import type { Family, Problem, ProblemTensor } from "../gpu/tune.ts";
+import { type Family, familyOf, type Problem, type ProblemTensor } from "../gpu/tune.ts";
 import { attention, attentionBackward, type AttentionShape } from "../ops/attention.ts";
 import {
   attentionChoices,
@@ -27,22 +27,10 @@ const COMPLETION = 192;
 const SEEN = sum(packedPairs(PROMPT + 2 * COMPLETION).seen) / (PROMPT + 2 * COMPLETION);
 
 /** Softmax attention, forward and backward. */
-export const attentionFamily: Family = {
-  name: "attention",
-  prefer: (gpu, key, variant) => attentionChoices.prefer(gpu, key.slice("attention ".length), variant),
-  observe: (gpu, see) =>
-    attentionChoices.observe(
-      gpu,
-      see && ((problem) => {
-        const key = `attention ${attentionChoices.classOf(problem)}`;
-        see({
-          key,
-          flops: flopsOf(problem, problem.rows * SEEN),
-          example: () => attentionExample(gpu, key, problem),
-        });
-      }),
-    ),
-};
+export const attentionFamily: Family = familyOf(attentionChoices, (gpu, problem, key) => ({
+  flops: flopsOf(problem, problem.rows * SEEN),
+  example: () => attentionExample(gpu, key, problem),
+}));
 
 function flopsOf({ pass, heads, headSize }: AttentionProblem, seen: number): number {
   return 2 * PRODUCTS[pass] * seen * heads * headSize;

@@ -1,7 +1,7 @@
 /**
  * The ops that the tuner knows: how each one's problems are told apart, made anew from random numbers, and recorded.
  */
-import type { Family, Problem, ProblemTensor } from "../gpu/tune.ts";
+import { type Family, familyOf, type Problem, type ProblemTensor } from "../gpu/tune.ts";
 import { nullGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
@@ -11,12 +11,10 @@ import { rowChoices, type RowVariant } from "../ops/rows.ts";
 import { makeTensor, type Tensor } from "../gpu/tensor.ts";
 import {
   chooseVariant,
+  matmulChoices,
   type MatmulProblem,
   matmulVariant,
   matmulVariants,
-  observeProducts,
-  preferVariant,
-  problemClass,
 } from "../ops/matmul_variants.ts";
 import { attentionFamily } from "./tune_attention.ts";
 
@@ -49,23 +47,12 @@ function shapesOf({ layout, rows, columns, depth }: Sizes) {
 }
 
 /** The matrix product in its three layouts. */
-export const matmulFamily: Family = {
-  name: "matmul",
-  prefer: (gpu, key, variant) => preferVariant(gpu, key.slice("matmul ".length), variant),
-  observe: (gpu, see) => {
-    if (!see) return observeProducts(gpu, undefined);
-    observeProducts(gpu, (rec, product) => {
-      const { rows, columns, depth } = product;
-      see({
-        key: `matmul ${problemClass(rec, product)}`,
-        flops: 2 * rows * columns * depth,
-        example: () => matmulProblem(rec, product),
-      });
-    });
-  },
-};
+export const matmulFamily: Family = familyOf(matmulChoices, (_gpu, { rec, product }, key) => ({
+  flops: 2 * product.rows * product.columns * product.depth,
+  example: () => matmulProblem(key, rec, product),
+}));
 
-function matmulProblem(rec: Recorder, product: MatmulProblem): Problem {
+function matmulProblem(key: string, rec: Recorder, product: MatmulProblem): Problem {
   const sizes = partOf(product, MOST_FLOPS[rec.gpu.adapterClass]);
   const { layout, rows, columns, depth } = sizes;
   const shapes = shapesOf(sizes);
@@ -94,7 +81,7 @@ function matmulProblem(rec: Recorder, product: MatmulProblem): Problem {
   );
   const usual = chooseVariant(twin, product).name;
   return {
-    key: `matmul ${problemClass(rec, product)}`,
+    key,
     flops: 2 * rows * columns * depth,
     tensors,
     variants,
@@ -109,24 +96,13 @@ function matmulProblem(rec: Recorder, product: MatmulProblem): Problem {
 }
 
 /** Reductions along rows, measured on RMSNorm: an invocation or a workgroup per row. */
-export const rowsFamily: Family = {
-  name: "rows",
-  prefer: (gpu, key, variant) => rowChoices.prefer(gpu, key.slice("rows ".length), variant),
-  observe: (gpu, see) =>
-    rowChoices.observe(
-      gpu,
-      see && ((problem) => {
-        const key = `rows ${rowChoices.classOf(problem)}`;
-        const { rows, columns } = problem;
-        const fallback = gpu.adapterClass === "software" ? "thread" : "group";
-        see({
-          key,
-          flops: 5 * rows * columns,
-          example: () => rowsProblem(key, { rows: Math.min(rows, 4096), columns, fallback }),
-        });
-      }),
-    ),
-};
+export const rowsFamily: Family = familyOf(rowChoices, (gpu, { rows, columns }, key) => ({
+  flops: 5 * rows * columns,
+  example: () => {
+    const fallback = gpu.adapterClass === "software" ? "thread" : "group";
+    return rowsProblem(key, { rows: Math.min(rows, 4096), columns, fallback });
+  },
+}));
 
 function rowsProblem(
   key: string,
@@ -151,22 +127,13 @@ function rowsProblem(
 }
 
 /** Products of a few rows while decoding. */
-export const decodeFamily: Family = {
-  name: "decode",
-  prefer: (gpu, key, variant) => decodeChoices.prefer(gpu, key.slice("decode ".length), variant),
-  observe: (gpu, see) =>
-    decodeChoices.observe(
-      gpu,
-      see && ((product) => {
-        const { rows, columns, depth } = product;
-        const key = `decode ${decodeChoices.classOf(product)}`;
-        const names = gpu.adapterClass === "software"
-          ? decodeChoices.names.filter(unsplit)
-          : decodeChoices.names;
-        see({ key, flops: 2 * rows * columns * depth, example: () => decodeProblem(key, product, names) });
-      }),
-    ),
-};
+export const decodeFamily: Family = familyOf(decodeChoices, (gpu, product, key) => ({
+  flops: 2 * product.rows * product.columns * product.depth,
+  example: () => {
+    const { names } = decodeChoices;
+    return decodeProblem(key, product, gpu.adapterClass === "software" ? names.filter(unsplit) : names);
+  },
+}));
 
 /** Lanes that share a tile pay on GPUs alone: a software adapter runs them one after the other, and compiles for seconds. */
 function unsplit(variant: string): boolean {
