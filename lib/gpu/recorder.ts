@@ -185,17 +185,6 @@ export class Recorder {
     return made;
   }
 
-  /** Records with no forms kept in `prepared`: for tensors too large to be kept a second time. */
-  passing<R>(work: () => R): R {
-    const kept = this.prepared;
-    this.prepared = undefined;
-    try {
-      return work();
-    } finally {
-      this.prepared = kept;
-    }
-  }
-
   /**
    * What was derived from `tensor` is made anew when it is wanted again: derived forms stay in memory from their first
    * use to their last, which is too long where these lie far apart and the tensor is large.

@@ -106,6 +106,25 @@ export function rowWindow(tensor: Tensor, start: number, end: number, name = ten
   return makeTensor(name, shape, { dtype: tensor.dtype, base, baseOffset, place });
 }
 
+/** A window of rows, and where it begins in the tensor that it is of. */
+export interface RowWindow {
+  readonly window: Tensor;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** A tensor's rows in windows of at most `most` (a positive whole number); the tensor itself where one holds them all. */
+export function rowWindows(tensor: Tensor, most: number): RowWindow[] {
+  const [total = 0] = tensor.shape;
+  return Array.from({ length: Math.ceil(total / most) }, (_, i) => {
+    const first = i * most, rows = Math.min(most, total - first);
+    const window = rows === total
+      ? tensor
+      : rowWindow(tensor, first, first + rows, `${tensor.name}[${first}…]`);
+    return { window, first, rows };
+  });
+}
+
 /** Copies host data into a resident tensor, from its start. */
 export function writeTensor(
   gpu: Gpu,

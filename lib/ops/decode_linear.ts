@@ -2,7 +2,7 @@
 import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { grid1d } from "./grid.ts";
 import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
 
@@ -110,7 +110,8 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
     SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
   };
   const y = rec.tensor(options.name, [B, N]);
-  for (const { window, offset, columns } of windowsOf(rec, w, { form, N, swiglu })) {
+  for (const { window, first, rows } of windowsOf(rec, w, { form, swiglu })) {
+    const columns = swiglu ? rows / 2 : rows;
     rec.dispatch("decode_linear", {
       bind: {
         x,
@@ -125,13 +126,13 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
         rows: B,
         columns,
         stride: N,
-        offset,
+        offset: first,
         depth: D / shape.VEC / constants.H,
         elements: D,
         eps: norm?.eps ?? 0,
       },
       grid: [...columnGrid(rec.gpu, columns, tile), Math.ceil(B / tile.TM)],
-      flops: 2 * B * window.shape[0]! * D,
+      flops: 2 * B * rows * D,
     });
   }
   return y;
@@ -159,16 +160,12 @@ function weightsAs(rec: Recorder, w: Tensor, form: WeightForm): Tensor {
 function windowsOf(
   rec: Recorder,
   w: Tensor,
-  { form, N, swiglu }: { form: WeightForm; N: number; swiglu: boolean },
-): { window: Tensor; offset: number; columns: number }[] {
+  { form, swiglu }: { form: WeightForm; swiglu: boolean },
+): RowWindow[] {
   const [rows = 0] = w.shape;
   const most = rec.gpu.limits.maxTextureDimension2D;
-  if (!form.endsWith("image") || rows <= most || swiglu) return [{ window: w, offset: 0, columns: N }];
-  const size = Math.floor(most / 64) * 64;
-  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
-    const offset = i * size, end = Math.min(rows, offset + size);
-    return { window: rowWindow(w, offset, end), offset, columns: end - offset };
-  });
+  const whole = rows <= most || swiglu || !form.endsWith("image");
+  return rowWindows(w, whole ? rows : Math.floor(most / 64) * 64);
 }
 
 interface Tile {

@@ -1,6 +1,6 @@
 /** Rows of a table by index, and sums of rows by list: the embedding, and the scored positions of the head. */
 import type { Recorder } from "../gpu/recorder.ts";
-import { Extent, type ExtentIndex, rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { Extent, type ExtentIndex, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** A tensor `[V, D]`, or shards of its rows in order where it is larger than a binding. */
@@ -22,10 +22,8 @@ function shardsOf(rec: Recorder, table: Table): Shard[] {
     const fitting = Math.floor(rec.gpu.limits.maxStorageBufferBindingSize / (4 * width));
     // Multiples of 64 rows: windows then begin at multiples of 256 bytes whatever the width.
     const most = rows <= fitting ? Math.max(1, rows) : Math.floor(fitting / 64) * 64;
-    for (let from = 0; from < rows; from += most) {
-      const held = Math.min(most, rows - from);
-      const window = held === rows ? tensor : rowWindow(tensor, from, from + held);
-      shards.push({ tensor: window, first: first + from, held });
+    for (const part of rowWindows(tensor, most)) {
+      shards.push({ tensor: part.window, first: first + part.first, held: part.rows });
     }
     first += rows;
   }

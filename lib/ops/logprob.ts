@@ -3,7 +3,7 @@
  * vocabulary, so that `[N, V]` logits are never stored.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import { Extent, rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { Extent, type RowWindow, rowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "./matmul.ts";
 import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
@@ -69,8 +69,8 @@ export function logprobHead(
   const lse = rec.tensor(`${name}.lse`, [N], { extent });
   const size = chunkSize(rec, { N, D, V, ...(chunk ? { chunk } : {}) });
   let logits: Tensor | undefined;
-  for (const { window, offset, columns } of chunksOf(w, size)) {
-    logits = ofChunk(rec, columns < V, () => linear(rec, h, window, { name: `${name}.logits` }));
+  for (const { window, first: offset, rows: columns } of chunksOf(rec, w, size)) {
+    logits = linear(rec, h, window, { name: `${name}.logits` });
     const lanes = lanesFor(columns), width = columns / lanes;
     rec.dispatch("logprob", {
       ...rowDispatch(rec, { rows: N, width, lanes, ...(variant ? { variant } : {}) }),
@@ -85,7 +85,6 @@ export function logprobHead(
       },
       flops: 4 * N * columns,
     });
-    if (columns < V) rec.forget(window);
   }
   return { logp, lse, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
 }
@@ -114,9 +113,8 @@ export function logprobHeadBackward(
   expectShape("logprobHeadBackward", coef, [N]);
   if (dw) expectShape("logprobHeadBackward", dw, [V, D]);
   let dh: Tensor | undefined;
-  for (const { window, offset, columns } of chunksOf(w, saved.chunk)) {
-    const logits = saved.logits ??
-      ofChunk(rec, columns < V, () => linear(rec, h, window, { name: `${name}.logits` }));
+  for (const { window, first: offset, rows: columns } of chunksOf(rec, w, saved.chunk)) {
+    const logits = saved.logits ?? linear(rec, h, window, { name: `${name}.logits` });
     const lanes = lanesFor(columns), width = columns / lanes;
     const { span, unroll, grid } = spreadRows(rec, N, width);
     rec.dispatch("logprob_backward", {
@@ -126,26 +124,18 @@ export function logprobHeadBackward(
       grid,
       flops: 4 * N * columns,
     });
-    const sum = dh ? { out: dh, accumulate: true } : {};
-    dh = ofChunk(
-      rec,
-      columns < V,
-      () => linearBackwardInput(rec, logits, window, { name: `${name}.dh`, ...sum }),
-    );
+    dh = linearBackwardInput(rec, logits, window, {
+      name: `${name}.dh`,
+      ...(dh ? { out: dh, accumulate: true } : {}),
+    });
     if (dw) {
       linearBackwardWeight(rec, logits, h, {
         dw: rowWindow(dw, offset, offset + columns),
         accumulate: "step",
       });
     }
-    if (columns < V) rec.forget(window);
   }
   return dh ?? rec.tensor(`${name}.dh`, [N, D], { extent: h.extent });
-}
-
-/** Of the weights of one chunk among several no form is kept: memory must not grow with the vocabulary. */
-function ofChunk(rec: Recorder, oneOfMany: boolean, record: () => Tensor): Tensor {
-  return oneOfMany ? rec.passing(record) : record();
 }
 
 function chunkSize(
@@ -165,11 +155,18 @@ function chunkSize(
   return most >= V ? V : Math.max(64, Math.floor(most / 64) * 64);
 }
 
-function chunksOf(w: Tensor, size: number): { window: Tensor; offset: number; columns: number }[] {
-  const [V = 0] = w.shape;
-  return Array.from({ length: Math.ceil(V / size) }, (_, i) => {
-    const offset = i * size, columns = Math.min(size, V - offset);
-    const window = columns === V ? w : rowWindow(w, offset, offset + columns, `${w.name}[${offset}…]`);
-    return { window, offset, columns };
-  });
+/** Chunks of w in turn. Of one among several no form is kept once it is recorded: memory must not grow with them. */
+function* chunksOf(rec: Recorder, w: Tensor, size: number): Generator<RowWindow> {
+  const chunks = rowWindows(w, size);
+  if (chunks.length === 1) return yield* chunks;
+  const { prepared } = rec;
+  for (const chunk of chunks) {
+    rec.prepared = undefined;
+    try {
+      yield chunk;
+    } finally {
+      rec.prepared = prepared;
+      rec.forget(chunk.window);
+    }
+  }
 }

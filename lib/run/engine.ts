@@ -317,7 +317,9 @@ function recordUpdate(gpu: Gpu, { params, adam }: TrainSetup, tensors: EngineTen
   const rec = new Recorder(gpu);
   const { scalars, stepResults } = tensors;
   const norm = rec.tensor("gradient norm", [4]);
-  gradNorm(rec, params.shards.map((shard) => shard.grad!), { norm, scalars });
+  rec.scope("gradient norm", () => {
+    gradNorm(rec, params.shards.map((shard) => shard.grad!), { norm, scalars });
+  });
   const { beta1, beta2, epsilon } = adam;
   for (const { param, grad, m, v, decay } of params.shards) {
     const weightDecay = decay ? adam.weightDecay : 0;

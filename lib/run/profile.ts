@@ -181,14 +181,11 @@ export function profileText(profile: StepProfile): string {
       (copies.sizeBytes / 2 ** 20).toFixed(0)
     } MB, submission, collating, the wait at the end`,
     "",
-    table("part of the network", group(dispatches, (d) => plain(d.scope) || "gradient norm"), whole),
+    table("part of the network", group(dispatches, (d) => plain(d.scope)), whole),
     table("kernel", group(dispatches, (d) => labels.get(d.kernel)!), whole),
     table(
       "operation",
-      group(
-        dispatches,
-        (d) => `${plain(d.scope) || "gradient norm"}: ${plain(d.writes)} (${d.kernel.split(" ")[0]})`,
-      ),
+      group(dispatches, (d) => `${plain(d.scope)}: ${plain(d.writes)} (${d.kernel.split(" ")[0]})`),
       whole,
     ),
   ].join("\n");
