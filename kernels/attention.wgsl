@@ -5,13 +5,7 @@
 #include attention_common
 
 struct Params {
-  rows: u32,
-  extent: u32,
-  heads: u32,
-  group: u32,     // query heads of one key head
-  kv_heads: u32,
-  scale: f32,
-  workgroups: u32,
+#include attention_params
   stride: u32,    // see spread()
   chunks: u32,    // CHUNKS, as a number that the compiler does not know
 }

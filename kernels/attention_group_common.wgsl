@@ -4,13 +4,7 @@
 // 12.8 KiB of workgroup memory: below the 16 KiB that every adapter has.
 
 struct Params {
-  rows: u32,
-  extent: u32,
-  heads: u32,
-  group: u32,     // query heads of one key head
-  kv_heads: u32,
-  scale: f32,
-  workgroups: u32,
+#include attention_params
 }
 @group(0) @binding(1) var<uniform> params: Params;
 

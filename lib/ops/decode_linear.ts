@@ -3,7 +3,7 @@ import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
-import { grid1d } from "./grid.ts";
+import { grid1d, powerOfTwo } from "./grid.ts";
 import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
 
 /** Choices that tests and measurements make for themselves; the adapter decides otherwise. */
@@ -196,7 +196,7 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
   const { B, N, D, VEC, swiglu, norm } = shape;
   const software = gpu.adapterClass === "software";
   const SPLIT = variant.split ?? (software ? 1 : 32);
-  const TM = variant.tileRows ?? Math.min(power2(B), software ? 16 : 8);
+  const TM = variant.tileRows ?? Math.min(powerOfTwo(Math.max(1, B)), software ? 16 : 8);
   const doubled = swiglu ? 2 : 1;
   let TN = variant.tileColumns ?? 1;
   if (variant.tileColumns === undefined) {
@@ -220,9 +220,4 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
 
 function columnGrid(gpu: Gpu, N: number, { TN, SIZE, SPLIT }: Tile): [number, number] {
   return grid1d(gpu, Math.ceil(N / TN / (SPLIT > 1 ? 1 : SIZE)));
-}
-
-/** The smallest power of two that is at least `value`. */
-function power2(value: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
 }

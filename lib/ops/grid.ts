@@ -13,3 +13,8 @@ export function grid1d(gpu: Gpu, workgroups: number): [number, number] {
   const y = Math.max(1, Math.ceil(workgroups / most));
   return [Math.max(1, Math.ceil(workgroups / y)), y];
 }
+
+/** The least power of two that is not less than a number of at least 1. */
+export function powerOfTwo(n: number): number {
+  return 2 ** Math.ceil(Math.log2(n));
+}

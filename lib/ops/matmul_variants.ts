@@ -7,6 +7,7 @@
 import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { ExtentIndex, Tensor } from "../gpu/tensor.ts";
+import { powerOfTwo } from "./grid.ts";
 import { recordSimple } from "./matmul_simple.ts";
 import { blockVariant, rowsVariant } from "./matmul_block.ts";
 import { tileVariant } from "./matmul_tile.ts";
@@ -109,9 +110,4 @@ function softwareDefaults(rec: Recorder, problem: MatmulProblem): string[] {
   // Large tiles load less, but the code of a round must stay in the processor's caches beside its neighbour's.
   const large = rec.compute === "bf16" ? "16x16" : layout === "tn" ? "8x16" : residual ? "12x16" : "16x16";
   return [`image_${large}`, ...small];
-}
-
-/** The least power of two that is not less. */
-function powerOfTwo(n: number): number {
-  return 2 ** Math.ceil(Math.log2(n));
 }

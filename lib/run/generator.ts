@@ -24,6 +24,7 @@ import {
 } from "../model/decoder.ts";
 import type { ParamStore } from "../model/params.ts";
 import { STATE_HEADER } from "../ops/decode.ts";
+import { powerOfTwo } from "../ops/grid.ts";
 import { MAX_END_TOKENS, type SamplingOptions, samplingSettings } from "../ops/sample.ts";
 
 /** How prompts are continued. */
@@ -123,7 +124,7 @@ export class Generator {
     if (prompts.length === 0 || options.maxNewTokens === 0) return results;
     writeTensor(gpu, decoder.settings, samplingSettings(options));
     this.#forms?.submit();
-    const slots = Math.min(decoder.size.slots, 2 ** Math.ceil(Math.log2(prompts.length)));
+    const slots = Math.min(decoder.size.slots, powerOfTwo(prompts.length));
     const step = await this.#stepPlan(slots, options.temperature === 0);
     const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
     let next = 0;

@@ -8,6 +8,7 @@ import { planMicroBatches } from "../data/plan.ts";
 import { sha256Hex } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import type { Scorer } from "./engine.ts";
+import { writeAside } from "./rows_file.ts";
 
 /** How examples are packed; equal for policy and reference. */
 export interface Packing {
@@ -79,8 +80,7 @@ export async function writeReference(
   const K = examples.flatMap(({ completions: [chosen, rejected] }, i) =>
     rejected ? [sums[i]![0]! / chosen!.length - sums[i]![1]! / rejected.length] : []
   );
-  await Deno.writeTextFile(`${path}.partial`, JSON.stringify({ key, K, sums } satisfies ReferenceFile));
-  await Deno.rename(`${path}.partial`, path);
+  await writeAside(path, JSON.stringify({ key, K, sums } satisfies ReferenceFile));
 }
 
 /** A hash over files' contents, piece by piece so that large weights need no memory. */

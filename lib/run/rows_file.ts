@@ -28,9 +28,14 @@ export async function checkOutputDirectory(path: string): Promise<void> {
   );
 }
 
-/** Writes one JSON object per line, aside first. */
+/** Writes one JSON object per line. */
 export async function writeRows(path: string, rows: readonly unknown[]): Promise<void> {
-  await Deno.writeTextFile(`${path}.partial`, rows.map((row) => JSON.stringify(row) + "\n").join(""));
+  await writeAside(path, rows.map((row) => JSON.stringify(row) + "\n").join(""));
+}
+
+/** Writes a text aside and renames it: the file is there whole, or as it was. */
+export async function writeAside(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.partial`, text);
   await Deno.rename(`${path}.partial`, path);
 }
 

@@ -2,7 +2,7 @@
  * A run's directory: `config.json`, `metrics.jsonl`, checkpoints, samples.
  */
 import { InputError } from "../errors.ts";
-import { checkOutputDirectory } from "./rows_file.ts";
+import { checkOutputDirectory, writeAside } from "./rows_file.ts";
 
 /** Makes sure that the directory can be there and that no other run would be overwritten. */
 export async function checkRunDir(runDir: string, options: { resume: boolean }): Promise<void> {
@@ -72,8 +72,7 @@ async function readRows(path: string): Promise<Record<string, number>[]> {
 
 /** Writes a JSON file aside and renames it. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await Deno.writeTextFile(`${path}.partial`, JSON.stringify(value, null, 2) + "\n");
-  await Deno.rename(`${path}.partial`, path);
+  await writeAside(path, JSON.stringify(value, null, 2) + "\n");
 }
 
 async function exists(path: string): Promise<boolean> {

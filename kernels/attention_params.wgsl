@@ -1,0 +1,8 @@
+  // The fields that begin every attention kernel's Params.
+  rows: u32,
+  extent: u32,
+  heads: u32,
+  group: u32,     // query heads of one key head
+  kv_heads: u32,
+  scale: f32,
+  workgroups: u32,
