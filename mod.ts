@@ -14,15 +14,17 @@
  * @module
  */
 export { InputError } from "./lib/errors.ts";
-export type { OptionSet } from "./lib/config.ts";
-export * from "./lib/run/options.ts";
-export { Progress, type Sample, type TrainEvent } from "./lib/run/progress.ts";
-export type { RunHooks } from "./lib/run/load.ts";
-export { describeTraining } from "./lib/run/describe.ts";
-export { train, type TrainResult } from "./lib/run/train.ts";
-export { type CompletionScore, score, type ScoreRow } from "./lib/run/score.ts";
-export { generate, type GenerationRow } from "./lib/run/generate.ts";
-export { exportModel } from "./lib/run/export.ts";
-export { inspect } from "./lib/run/inspect.ts";
-export { tune, type TuneRow, tuneTable } from "./lib/run/tune_task.ts";
-export { writeReport } from "./lib/run/report.ts";
+export type { OptionSet } from "./lib/options/options.ts";
+export * from "./lib/commands/options.ts";
+export { Progress } from "./lib/report/progress.ts";
+export type { Sample, TrainEvent } from "./lib/events.ts";
+export type { RunHooks } from "./lib/events.ts";
+export { describeTraining } from "./lib/commands/describe.ts";
+export { train } from "./lib/commands/train.ts";
+export type { TrainResult } from "./lib/train/trainer.ts";
+export { type CompletionScore, score, type ScoreRow } from "./lib/commands/score.ts";
+export { generate, type GenerationRow } from "./lib/commands/generate.ts";
+export { exportModel } from "./lib/commands/export.ts";
+export { inspect } from "./lib/commands/inspect.ts";
+export { tune, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
+export { writeReport } from "./lib/report/html.ts";

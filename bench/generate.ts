@@ -1,8 +1,8 @@
 /** Greedy tokens per second, alone and sixteen at a time, and Transformers on the same prompt. */
 import type { Gpu } from "../lib/gpu/device.ts";
 import { destroyParams } from "../lib/model/params.ts";
-import { Generator } from "../lib/run/generator.ts";
-import { loadWeights, openTokenizer } from "../lib/run/load.ts";
+import { Generator } from "../lib/generate/generator.ts";
+import { loadWeights, openTokenizer } from "../lib/load/model.ts";
 import { PythonPeer } from "./peer.ts";
 import type { Report } from "./row.ts";
 import type { Workload } from "./workload.ts";

@@ -11,7 +11,7 @@ import { type BatchCapacity, createBatchTensors } from "../lib/model/batch_tenso
 import { type ModelConfig, parseModelConfig } from "../lib/model/config.ts";
 import { createRopeTable } from "../lib/model/model.ts";
 import { createParams, destroyParams } from "../lib/model/params.ts";
-import { planMicroBatch, TrainEngine } from "../lib/run/engine.ts";
+import { planMicroBatch, TrainEngine } from "../lib/train/engine.ts";
 import type { Report } from "./row.ts";
 import { median } from "./row.ts";
 import { randomParams } from "./workload.ts";

@@ -11,7 +11,7 @@ import { matmulSuite } from "./matmul.ts";
 import { opsSuite } from "./ops.ts";
 import { pairsSuite } from "./pairs.ts";
 import { loadMatmulPeers } from "./peer.ts";
-import { applyCached } from "../lib/run/tune.ts";
+import { applyCached } from "../lib/tuning/prepare.ts";
 import { type Row, Rows } from "./row.ts";
 import { startupSuite } from "./startup.ts";
 import { stepSuite } from "./step.ts";
@@ -176,8 +176,8 @@ async function runSuite(
 }
 
 async function openForGenerate({ model }: BenchOptions) {
-  const { openModel } = await import("../lib/run/load.ts");
-  const { builtInRun } = await import("../lib/run/built_in.ts");
+  const { openModel } = await import("../lib/load/model.ts");
+  const { builtInRun } = await import("../lib/commands/built_in.ts");
   const path = model ?? (await builtInRun()).options.model!;
   return { name: path.replace(/\/+$/, "").split("/").slice(-2).join("/"), model: await openModel(path) };
 }

@@ -1,6 +1,6 @@
 /** A whole training step beside the sum of its kernels' best isolated times. */
 import type { Gpu } from "../lib/gpu/device.ts";
-import { profileStep, profileText } from "../lib/run/profile.ts";
+import { profileStep, profileText } from "../lib/train/profile.ts";
 import type { Report } from "./row.ts";
 import { createRunner, FULL, stepNumbers, type Workload, workOf } from "./workload.ts";
 

@@ -8,11 +8,11 @@ import { getLoss } from "../lib/losses/mod.ts";
 import type { ModelConfig } from "../lib/model/config.ts";
 import { createRopeTable } from "../lib/model/model.ts";
 import { createParams, destroyParams, type ParamStore } from "../lib/model/params.ts";
-import { Scorer, type StepNumbers, TrainEngine } from "../lib/run/engine.ts";
-import { loadWeights, type OpenModel, openModel, openTokenizer } from "../lib/run/load.ts";
-import { microBatches, type RowSet, tokenTotal } from "../lib/run/pairs.ts";
-import { type Packing, scoreExamples } from "../lib/run/reference.ts";
-import { builtInRun } from "../lib/run/built_in.ts";
+import { Scorer, type StepNumbers, TrainEngine } from "../lib/train/engine.ts";
+import { loadWeights, type OpenModel, openModel, openTokenizer } from "../lib/load/model.ts";
+import { microBatches, type RowSet, tokenTotal } from "../lib/train/pairs.ts";
+import { type Packing, scoreExamples } from "../lib/train/reference.ts";
+import { builtInRun } from "../lib/commands/built_in.ts";
 
 /** Which model and rows a suite trains on. */
 export interface WorkloadOptions {

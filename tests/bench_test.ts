@@ -11,7 +11,7 @@ import { pairsSuite } from "../bench/pairs.ts";
 import { median, type Row, Rows } from "../bench/row.ts";
 import { stepSuite } from "../bench/step.ts";
 import { createRunner, FULL, openWorkload, stepNumbers, workOf } from "../bench/workload.ts";
-import { profileStep, profileText } from "../lib/run/profile.ts";
+import { profileStep, profileText } from "../lib/train/profile.ts";
 import { fixturePath } from "./reference/fixture.ts";
 import { testGpu } from "./harness.ts";
 

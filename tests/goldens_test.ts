@@ -6,9 +6,9 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Example } from "../lib/data/types.ts";
 import { getLoss, lossHyper } from "../lib/losses/mod.ts";
-import { learningRate } from "../lib/run/schedule.ts";
-import { score } from "../lib/run/score.ts";
-import { train } from "../lib/run/train.ts";
+import { learningRate } from "../lib/train/schedule.ts";
+import { score } from "../lib/commands/score.ts";
+import { train } from "../lib/commands/train.ts";
 import { loadExamples } from "../lib/data/examples.ts";
 import { loadTokenizer } from "../lib/data/tokenizer.ts";
 import { openSafetensors } from "../lib/formats/safetensors.ts";

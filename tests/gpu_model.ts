@@ -15,9 +15,9 @@ import { parseModelConfig } from "../lib/model/config.ts";
 import { createRopeTable, modelHidden } from "../lib/model/model.ts";
 import { createParams, destroyParams, loadParams, type ParamStore, readParams } from "../lib/model/params.ts";
 import { linear } from "../lib/ops/matmul.ts";
-import { TrainEngine } from "../lib/run/engine.ts";
-import { microBatches, type RowSet } from "../lib/run/pairs.ts";
-import type { Packing } from "../lib/run/reference.ts";
+import { TrainEngine } from "../lib/train/engine.ts";
+import { microBatches, type RowSet } from "../lib/train/pairs.ts";
+import type { Packing } from "../lib/train/reference.ts";
 
 /** A model directory on the adapter. */
 export async function gpuModel(gpu: Gpu, path: string, trainable = true): Promise<ParamStore> {

@@ -3,7 +3,7 @@
  */
 import { Template } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../formats/json.ts";
+import { readTextIfPresent } from "../io/json.ts";
 
 /** One turn of a conversation. */
 export interface Message {

@@ -3,7 +3,7 @@
  */
 import { loadParquet } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { describe } from "../formats/json.ts";
+import { describe } from "../io/json.ts";
 
 /** One row as stored. */
 export interface RawRow {

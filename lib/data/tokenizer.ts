@@ -6,7 +6,7 @@
  */
 import { Tokenizer as HubTokenizer } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfPresent } from "../formats/json.ts";
+import { readJsonObject, readTextIfPresent } from "../io/json.ts";
 import { type ChatTemplate, findTemplate, type Message } from "./chat.ts";
 import { repairDecoder, repairDefinition, replaceBpe } from "./tokenizer_repair.ts";
 

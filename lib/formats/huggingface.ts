@@ -3,20 +3,12 @@
  */
 import { InputError } from "../errors.ts";
 import { type Dtype, type FloatDtype, TORCH_NAME } from "./dtype.ts";
-import { describe, readJsonObject } from "./json.ts";
+import { TOKENIZER_FILES } from "../io/hub.ts";
+import { describe, readJsonObject } from "../io/json.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-
-/** Files beside the weights that go along with a model. */
-export const COMPANION_FILES = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "chat_template.jinja",
-  "special_tokens_map.json",
-  "generation_config.json",
-] as const;
 
 /** An open model: configuration in memory, tensors read on demand. */
 export interface ModelDirectory {
@@ -221,7 +213,7 @@ async function writeContents(path: string, options: WriteModelOptions): Promise<
   if ("torch_dtype" in stored) stored.torch_dtype = TORCH_NAME[dtype];
   await Deno.writeTextFile(`${path}/config.json`, JSON.stringify(stored, null, 2) + "\n");
   if (companionsFrom !== undefined) {
-    for (const name of COMPANION_FILES) {
+    for (const name of TOKENIZER_FILES) {
       if (await isFile(`${companionsFrom}/${name}`)) {
         // Contents only: the copy must be writable though the original may not be.
         await Deno.writeFile(`${path}/${name}`, await Deno.readFile(`${companionsFrom}/${name}`));

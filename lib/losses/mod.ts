@@ -1,7 +1,7 @@
 /**
  * The losses: one file each, one line each here.
  */
-import { nearest } from "../config.ts";
+import { nearest } from "../nearest.ts";
 import { InputError } from "../errors.ts";
 import { dpo } from "./dpo.ts";
 import { mipo } from "./mipo.ts";

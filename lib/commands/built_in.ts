@@ -1,0 +1,43 @@
+/**
+ * The run that `train` makes without model and data: the built-in tiny model on the built-in pairs, judged by rule.
+ */
+import { DEFAULT_JUDGING, DEFAULT_PRESET, materializeDefault } from "../world/default.ts";
+import { judgeAll } from "../world/judge.ts";
+import { parseTrainOptions, type TrainOptions } from "./options.ts";
+import { DEFAULT_SAMPLES, type SampleSettings } from "../train/samples.ts";
+
+/** Where a library that came from a URL keeps its copy of the built-in model. */
+const COPY = "runs/built-in";
+
+/** A run's options, checked, over the built-in run's where neither model nor data is given; and how it takes samples. */
+export async function resolveRun(
+  given: Partial<TrainOptions>,
+): Promise<{ options: TrainOptions; samples: SampleSettings }> {
+  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
+  return {
+    options: parseTrainOptions({ ...builtIn?.options, ...given }),
+    samples: builtIn?.samples ?? DEFAULT_SAMPLES,
+  };
+}
+
+/** Options of the built-in run, and how its answers are shown and graded. */
+export async function builtInRun(): Promise<{ options: Partial<TrainOptions>; samples: SampleSettings }> {
+  const paths = await materializeDefault(COPY);
+  return {
+    options: { ...DEFAULT_PRESET, ...paths },
+    samples: {
+      prompts: DEFAULT_JUDGING.prompts,
+      shown: DEFAULT_JUDGING.samples,
+      maxNewTokens: DEFAULT_JUDGING.max_new_tokens,
+      verdict: (prompts, before, after) => {
+        const { wins, ties, losses, winRate, correctBefore, correctAfter } = judgeAll(prompts, before, after);
+        const percent = (share: number) => `${Math.round(100 * share)} %`;
+        return `Judge on ${prompts.length} held-out prompts: ${percent(correctBefore)} right before, ` +
+          `${
+            percent(correctAfter)
+          } after; after against before ${wins} wins, ${ties} ties, ${losses} losses ` +
+          `(win rate ${percent(winRate)})`;
+      },
+    },
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * The plan of a training run, on paper: what every micro-batch will do on this adapter, and the memory it takes.
+ * Nothing is computed, and nothing but small buffers is allocated.
+ */
+import { closeGpu } from "../gpu/device.ts";
+import { createRopeTable } from "../model/model.ts";
+import { createParams, paramBytes } from "../model/params.ts";
+import { resolveRun } from "./built_in.ts";
+import { planMicroBatch } from "../train/engine.ts";
+import { openAdapter } from "../load/adapter.ts";
+import type { RunHooks } from "../events.ts";
+import type { TrainOptions } from "./options.ts";
+import { programSetup } from "../train/reference_pass.ts";
+import { setUpTraining } from "../train/job.ts";
+import { trainSetup } from "../train/train_setup.ts";
+import { planningTwin } from "../tuning/ops.ts";
+
+/** The listing that `Plan.describe` gives, for a run with these options. */
+export async function describeTraining(
+  given: Partial<TrainOptions> = {},
+  hooks: RunHooks = {},
+): Promise<string> {
+  const { options } = await resolveRun(given);
+  const job = await setUpTraining(options, hooks);
+  const gpu = await openAdapter(hooks);
+  try {
+    const twin = planningTwin(gpu);
+    const { config } = job.policy;
+    const params = createParams(twin, config, { trainable: true });
+    const ropeTable = createRopeTable(twin, config, 1);
+    const setup = trainSetup(job, programSetup(job, { params, ropeTable, hooks }));
+    const { plan, formBytes } = await planMicroBatch(twin, setup);
+    const bytes = paramBytes(twin, config, { trainable: true });
+    const forms = formBytes > 0 ? `\nthe weights in bf16  ${Math.ceil(formBytes / 1e6)} MB` : "";
+    return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB${forms}`;
+  } finally {
+    closeGpu(gpu);
+    job.policy.directory.close();
+    job.reference?.directory.close();
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * Scoring: log-probabilities of completions under a model and, with a reference, K and the loss of every row.
+ */
+import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import { shapeFor } from "../data/plan.ts";
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { getLoss, lossHyper } from "../losses/mod.ts";
+import { createRopeTable } from "../model/model.ts";
+import { destroyParams } from "../model/params.ts";
+import { Scorer } from "../train/engine.ts";
+import { checkPositions, loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import { type RunHooks, throwIfAborted } from "../events.ts";
+import { withAdapter } from "../load/adapter.ts";
+import { exampleMetrics, referenceGap } from "../train/metrics.ts";
+import { parseScoreOptions, type ScoreOptions } from "./options.ts";
+import { longestInput, lossInputs, scoredExamples } from "../train/pairs.ts";
+import { type Packing, scoreExamples, type Sums } from "../train/reference.ts";
+import { checkOutput, writeRows } from "../io/output.ts";
+import { checkVocabularies, packingOf } from "../train/job.ts";
+
+/** Log-probability of a completion: sum and mean per scored token, in nats. */
+export interface CompletionScore {
+  readonly logp: number;
+  readonly avg_logp: number;
+  readonly tokens: number;
+}
+
+/** One scored row: `chosen` and `rejected`, or `completion`, or `text`. */
+export interface ScoreRow {
+  /** Zero-based row in the data file. */
+  readonly index: number;
+  readonly chosen?: CompletionScore;
+  readonly rejected?: CompletionScore;
+  readonly completion?: CompletionScore;
+  readonly text?: CompletionScore;
+  readonly ref_chosen?: CompletionScore;
+  readonly ref_rejected?: CompletionScore;
+  readonly ref_completion?: CompletionScore;
+  readonly ref_text?: CompletionScore;
+  readonly K?: number;
+  readonly loss?: number;
+}
+
+/** Examples of a scoring batch, when the token budget is left to choose. */
+const SCORE_BATCH = 64;
+
+/** Scores every row of a file. `summary` is a paragraph for people. */
+export async function score(
+  given: Partial<ScoreOptions>,
+  hooks: RunHooks = {},
+): Promise<{ rows: ScoreRow[]; summary: string }> {
+  const options = parseScoreOptions(given);
+  if (options.output !== undefined) await checkOutput(options.output);
+  const policy = await openModel(options.model, hooks);
+  const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
+  if (reference) checkVocabularies(policy, reference);
+  const tokenizer = await openTokenizer(policy);
+  const set = await loadExamples(options.data, {
+    tokenizer,
+    maxLength: options.max_length,
+    strict: options.strict,
+  });
+  checkLoss(set, options);
+  const longest = longestInput(set.examples);
+  for (const model of [policy, reference]) {
+    if (model) checkPositions(model.config, { longest, what: `Scoring with ${model.path}` });
+  }
+  const [sums, refSums] = await withAdapter(hooks, async (gpu) => [
+    await scoreWith(gpu, policy, { set, options, longest, hooks }),
+    reference && await scoreWith(gpu, reference, { set, options, longest, hooks }),
+  ]);
+  const rows = scoreRows(set, { sums: sums!, refSums, options });
+  if (options.output !== undefined) await writeRows(options.output, rows);
+  return { rows, summary: summarise(set, { sums: sums!, refSums, options }) };
+}
+
+async function scoreWith(
+  gpu: Gpu,
+  model: OpenModel,
+  { set, options, longest, hooks }: {
+    set: ExampleSet;
+    options: ScoreOptions;
+    longest: number;
+    hooks: RunHooks;
+  },
+): Promise<Sums[]> {
+  const arity = set.kind === "pair" ? 2 : 1;
+  const shape = shapeFor(set.examples, {
+    tokenBudget: options.token_budget,
+    batchSize: SCORE_BATCH,
+    sharePrompt: options.share_prompt,
+    arity,
+  });
+  const packing: Packing = packingOf(options, { policy: model, loss: { arity }, shape });
+  const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
+  const ropeTable = createRopeTable(gpu, model.config, longest);
+  const scorer = await Scorer.create(gpu, {
+    params,
+    ropeTable,
+    capacity: shape,
+    compute: options.compute_dtype,
+  });
+  try {
+    return await scoreExamples(scorer, set.examples, packing, (done, total) => {
+      hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
+      throwIfAborted(hooks, "Scoring");
+    });
+  } finally {
+    scorer.destroy();
+    destroyParams(params);
+    ropeTable.place?.buffer?.destroy();
+    model.directory.close();
+  }
+}
+
+function checkLoss({ kind }: ExampleSet, { data, loss_type }: ScoreOptions): void {
+  if (kind !== "pair" || getLoss(loss_type).arity === 2) return;
+  throw new InputError(
+    `Scoring ${data}: its rows are pairs, and loss_type ${loss_type} is not one of pairs. Leave loss_type out, or ` +
+      "name a loss of pairs.",
+  );
+}
+
+const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
+
+function scoreRows(
+  { examples, kind }: ExampleSet,
+  { sums, refSums, options }: {
+    sums: readonly Sums[];
+    refSums: readonly Sums[] | undefined;
+    options: ScoreOptions;
+  },
+): ScoreRow[] {
+  const loss = kind === "pair" ? getLoss(options.loss_type) : undefined;
+  const hyper = loss && lossHyper(loss, { ...options });
+  return examples.map((example, i) => {
+    const scores = (all: Sums, prefix: string) =>
+      Object.fromEntries(
+        SIDES[kind].map((side, s) => [`${prefix}${side}`, completionScore(all[s]!, example.completions[s]!)]),
+      );
+    const row = { index: example.index, ...scores(sums[i]!, "") };
+    if (!refSums) return row;
+    const withReference = { ...row, ...scores(refSums[i]!, "ref_") };
+    if (!loss || !hyper) return withReference;
+    const x = lossInputs(example, sums[i]!, refSums[i]);
+    return {
+      ...withReference,
+      K: referenceGap(x),
+      loss: loss.evaluate(x, hyper).loss,
+    };
+  });
+}
+
+function completionScore(logp: number, ids: readonly number[]): CompletionScore {
+  return { logp, avg_logp: logp / ids.length, tokens: ids.length };
+}
+
+function summarise(
+  set: ExampleSet,
+  { sums, refSums, options }: {
+    sums: readonly Sums[];
+    refSums: readonly Sums[] | undefined;
+    options: ScoreOptions;
+  },
+): string {
+  const lines = [set.text];
+  const tokens = set.examples.flatMap(({ completions }) => completions.map((ids) => ids.length)).reduce(
+    (a, b) => a + b,
+    0,
+  );
+  const total = sums.flat().reduce((a, b) => a + b, 0);
+  lines.push(
+    `${set.examples.length} rows, ${tokens} scored tokens, mean log-probability ${
+      (total / tokens).toFixed(6)
+    }`,
+  );
+  if (set.kind !== "pair") return lines.join("\n");
+  const loss = getLoss(options.loss_type);
+  if (loss.needsReference && !refSums) {
+    const better = set.examples.filter(({ completions: [c, r] }, i) =>
+      sums[i]![0]! / c!.length > sums[i]![1]! / r!.length
+    ).length;
+    lines.push(`mean log-probability of chosen above rejected in ${better} of ${set.examples.length} pairs`);
+    return lines.join("\n");
+  }
+  const metrics = exampleMetrics(
+    scoredExamples({ examples: set.examples, references: refSums ?? null }, sums),
+    loss,
+    lossHyper(loss, { ...options }),
+  );
+  lines.push(
+    Object.entries(metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", "),
+  );
+  return lines.join("\n");
+}

@@ -1,0 +1,57 @@
+/**
+ * What long work reports while it goes on, and how it is asked to end.
+ */
+
+/** What `train` (and the other long tasks, as far as it applies) reports while it works. */
+export type TrainEvent =
+  /** Something worth knowing once: the adapter, dropped rows, a warning. */
+  | { readonly type: "notice"; readonly text: string }
+  /** A stretch of work other than the optimiser steps; `done === total` ends it. */
+  | {
+    readonly type: "phase";
+    readonly name: PhaseName;
+    readonly done: number;
+    readonly total: number;
+    /** What is counted: `rows`, `tensors`, `kernels`, ... */
+    readonly unit: string;
+  }
+  /** An optimiser step, with the numbers that `metrics.jsonl` gets. */
+  | { readonly type: "step"; readonly metrics: Readonly<Record<string, number>>; readonly totalSteps: number }
+  /** An evaluation, with its `eval_` numbers and the `step` after which it was made. */
+  | { readonly type: "eval"; readonly metrics: Readonly<Record<string, number>> }
+  /** Texts side by side, before and after training. */
+  | { readonly type: "samples"; readonly title: string; readonly rows: readonly Sample[] }
+  /** A whole checkpoint lies at `path`. */
+  | { readonly type: "checkpoint"; readonly path: string }
+  /** The run is over. */
+  | { readonly type: "done"; readonly runDir: string; readonly modelDir: string };
+
+/** The stretches of work of a run. */
+export type PhaseName =
+  | "load"
+  | "tokenize"
+  | "reference"
+  | "compile"
+  | "train"
+  | "evaluate"
+  | "save"
+  | "generate";
+
+/** A prompt with what the model says to it before and after training. */
+export interface Sample {
+  readonly prompt: string;
+  readonly before?: string;
+  readonly after?: string;
+}
+
+/** What every long task may be handed. */
+export interface RunHooks {
+  /** Ends the work after the step at hand. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: TrainEvent) => void;
+}
+
+/** Ends work of which nothing would be kept, where it is asked to end. */
+export function throwIfAborted({ signal }: RunHooks, what: string): void {
+  if (signal?.aborted) throw new DOMException(`${what} was interrupted.`, "AbortError");
+}

@@ -1,0 +1,27 @@
+/**
+ * The adapter, opened, with the kernels that earlier tuning found for it.
+ */
+import type { RunHooks } from "../events.ts";
+import { closeGpu, type Gpu, openGpu } from "../gpu/device.ts";
+import { applyCached } from "../tuning/prepare.ts";
+
+/** Opens the adapter and says which one it is. */
+export async function openAdapter({ onEvent }: RunHooks): Promise<Gpu> {
+  const gpu = await openGpu();
+  const kind = gpu.adapterClass === "software"
+    ? " (a software adapter: no GPU was found, computing on the CPU)"
+    : "";
+  onEvent?.({ type: "notice", text: `adapter: ${gpu.name}${kind}` });
+  return gpu;
+}
+
+/** Opens the adapter for the time of `work`. */
+export async function withAdapter<T>(hooks: RunHooks, work: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await openAdapter(hooks);
+  try {
+    await applyCached(gpu, hooks);
+    return await work(gpu);
+  } finally {
+    closeGpu(gpu);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Reading a table of option schemas: which types an option takes, what is wanted in words, a flag's text as a value.
+ */
+import { z } from "../deps.ts";
+
+/** A table of option schemas by key. */
+export type Shape = Readonly<Record<string, z.ZodType>>;
+
+/** What JSON Schema says of one option: enough to convert a flag, and to say what is wanted. */
+export interface Description {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly Description[];
+  readonly items?: Description;
+  readonly minimum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+/** Describes every option of a table. */
+export function describeShape(shape: Shape): Record<string, Description> {
+  const described = z.toJSONSchema(z.object(shape), { io: "input", unrepresentable: "any" });
+  const properties = described.properties as Record<string, Description>;
+  return Object.fromEntries(Object.keys(shape).map((key) => [key, properties[key]]));
+}
+
+/** The JavaScript types that an option takes. */
+export function typesOf(description: Description): Set<string> {
+  if (description.anyOf) return new Set(description.anyOf.flatMap((option) => [...typesOf(option)]));
+  return new Set([description.type ?? typeof (description.const ?? description.enum?.[0])]);
+}
+
+/** Turns a flag's text into the value that a config file would have held. */
+export function fromFlag(value: string | boolean, description: Description): unknown {
+  if (typeof value === "boolean") return value;
+  const types = typesOf(description);
+  if (types.has("array")) {
+    const items = value.split(",").map((item) => item.trim()).filter((item) => item !== "");
+    return items.map((item) => fromFlag(item, description.items ?? {}));
+  }
+  if (types.has("boolean") && (value === "true" || value === "false")) return value === "true";
+  const numeric = types.has("number") || types.has("integer");
+  if (numeric && value.trim() !== "" && !Number.isNaN(Number(value))) return Number(value);
+  return value;
+}
+
+/** What is wanted, in words. */
+export function wanted(description: Description | undefined): string {
+  if (!description) return "nothing";
+  if (description.anyOf) return description.anyOf.map(wanted).join(", or ");
+  if (description.const !== undefined) return plain(description.const);
+  if (description.enum) {
+    const names = description.enum.map(plain);
+    return names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
+  }
+  switch (description.type) {
+    case "boolean":
+      return "true or false";
+    case "integer":
+      return `a whole number${bounds(description)}`;
+    case "number":
+      return `a number${bounds(description)}`;
+    case "array":
+      return `a list (as a flag: separated by commas), each item ${wanted(description.items)}`;
+    default:
+      return "text";
+  }
+}
+
+function bounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }: Description): string {
+  const limits: string[] = [];
+  // Whole numbers carry the largest safe integers as limits: true, but nothing to tell anybody.
+  if (minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER) limits.push(`at least ${minimum}`);
+  if (exclusiveMinimum !== undefined) limits.push(`above ${exclusiveMinimum}`);
+  if (maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER) limits.push(`at most ${maximum}`);
+  if (exclusiveMaximum !== undefined) limits.push(`below ${exclusiveMaximum}`);
+  return limits.length > 0 ? ` ${limits.join(" and ")}` : "";
+}
+
+/** A value as a person would write it: text without quotes. */
+export function plain(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}

@@ -1,0 +1,177 @@
+/**
+ * Everything of a training run that needs no GPU: options, model files, tokenizer, rows, run directory. Whatever is
+ * wrong with the input shows here, before anything is computed or written.
+ */
+import type { BatchShape } from "../data/batch.ts";
+import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import { shapeFor, totalSteps } from "../data/plan.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { InputError } from "../errors.ts";
+import { getLoss, type Hyper, type LossDefinition, lossHyper } from "../losses/mod.ts";
+import { findCheckpoint, readState, type TrainState } from "./checkpoint.ts";
+import { checkPositions, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import type { RunHooks } from "../events.ts";
+import type { TrainOptions } from "./options.ts";
+import { longestInput } from "./pairs.ts";
+import type { Packing } from "./reference.ts";
+import { checkRunDir, freshRunDir } from "./run_dir.ts";
+
+/** A run that is ready to be computed. */
+export interface TrainJob {
+  readonly options: TrainOptions & { readonly model: string; readonly data: string };
+  readonly runDir: string;
+  readonly policy: OpenModel;
+  /** Undefined where the reference is the policy as it is before the first step. */
+  readonly reference: OpenModel | undefined;
+  readonly tokenizer: Tokenizer;
+  readonly train: ExampleSet;
+  readonly held: ExampleSet | undefined;
+  readonly loss: LossDefinition;
+  readonly hyper: Hyper;
+  readonly packing: Packing;
+  readonly totalSteps: number;
+  /** Set when resuming. */
+  readonly checkpoint: { readonly path: string; readonly state: TrainState } | undefined;
+}
+
+/** Checks everything and opens the files. */
+export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Promise<TrainJob> {
+  const { model, data } = options;
+  if (model === undefined || data === undefined) {
+    throw new TypeError("model and data must be given or filled in");
+  }
+  const loss = getLoss(options.loss_type);
+  const runDir = (options.output_dir ?? await freshRunDir()).replace(/[/\\]+$/, "");
+  const checkpoint = options.resume ? await openCheckpoint(options.resume, runDir) : undefined;
+  await checkRunDir(runDir, { resume: checkpoint !== undefined });
+  const policy = await openModel(model, hooks);
+  const reference = await openReference(options, policy, { loss, hooks });
+  const tokenizer = await openTokenizer(policy);
+  const train = await readRows(data, options, { tokenizer, loss, hooks });
+  const held = options.eval_data === undefined
+    ? undefined
+    : await readRows(options.eval_data, options, { tokenizer, loss, hooks });
+  checkLengths(policy, train, held);
+  const steps = totalSteps({
+    rows: train.examples.length,
+    batchSize: options.batch_size,
+    epochs: options.num_train_epochs,
+    ...(options.max_steps === undefined ? {} : { maxSteps: options.max_steps }),
+  });
+  checkResume(checkpoint, { train, steps });
+  const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
+  return {
+    options: { ...options, model, data },
+    runDir,
+    policy,
+    reference,
+    tokenizer,
+    train,
+    held,
+    loss,
+    hyper: lossHyper(loss, { ...options }),
+    packing,
+    totalSteps: steps,
+    checkpoint,
+  };
+}
+
+async function openCheckpoint(
+  resume: true | string,
+  runDir: string,
+): Promise<{ path: string; state: TrainState }> {
+  const path = await findCheckpoint(resume, runDir);
+  return { path, state: await readState(path) };
+}
+
+async function openReference(
+  options: TrainOptions,
+  policy: OpenModel,
+  { loss, hooks }: { loss: LossDefinition; hooks: RunHooks },
+): Promise<OpenModel | undefined> {
+  if (options.ref_model === undefined || !loss.needsReference) return undefined;
+  const reference = await openModel(options.ref_model, hooks);
+  checkVocabularies(policy, reference);
+  return reference;
+}
+
+/** Throws where a model and its reference cannot score the same tokens. */
+export function checkVocabularies(policy: OpenModel, reference: OpenModel): void {
+  const [wanted, found] = [policy.config.vocab_size, reference.config.vocab_size];
+  if (wanted === found) return;
+  throw new InputError(
+    `The reference ${reference.path} has a vocabulary of ${found} tokens, the model ${policy.path} one of ${wanted}. ` +
+      "Both score the same tokens: use models with one tokenizer.",
+  );
+}
+
+async function readRows(
+  path: string,
+  options: TrainOptions,
+  { tokenizer, loss, hooks }: { tokenizer: Tokenizer; loss: LossDefinition; hooks: RunHooks },
+): Promise<ExampleSet> {
+  const set = await loadExamples(path, {
+    tokenizer,
+    maxLength: options.max_length,
+    kinds: loss.arity === 2 ? ["pair"] : ["completion", "text"],
+    strict: options.strict,
+  });
+  hooks.onEvent?.({ type: "notice", text: set.text });
+  return set;
+}
+
+function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): void {
+  const longest = Math.max(...sets.map((set) => longestInput(set?.examples ?? [])));
+  checkPositions(policy.config, { longest, what: "The longest row" });
+}
+
+function checkResume(
+  checkpoint: { path: string; state: TrainState } | undefined,
+  { train, steps }: { train: ExampleSet; steps: number },
+): void {
+  if (!checkpoint) return;
+  const { path, state } = checkpoint;
+  if (state.data_hash !== train.hash) {
+    throw new InputError(
+      `Resuming from ${path}: it was trained on other rows (or another tokenizer or max_length). ` +
+        "Resume with the same data and options, or start a new run.",
+    );
+  }
+  if (state.step >= steps) {
+    throw new InputError(
+      `Resuming from ${path}: it has done ${state.step} steps, and this run has ${steps} in all. ` +
+        "Nothing is left to do; set max_steps or num_train_epochs higher to train further.",
+    );
+  }
+}
+
+/** Capacities that fit training and held-out rows alike. */
+function shapeOf(options: TrainOptions, train: ExampleSet, held: ExampleSet | undefined): BatchShape {
+  const of = (set: ExampleSet) =>
+    shapeFor(set.examples, {
+      tokenBudget: options.token_budget,
+      batchSize: options.batch_size,
+      sharePrompt: options.share_prompt,
+      arity: set.examples[0]!.completions.length,
+    });
+  const a = of(train);
+  const b = held ? of(held) : a;
+  return {
+    tokens: Math.max(a.tokens, b.tokens),
+    targets: Math.max(a.targets, b.targets),
+    segments: Math.max(a.segments, b.segments),
+  };
+}
+
+/** How rows are packed under some options. */
+export function packingOf(
+  options: { readonly share_prompt: boolean },
+  { policy, loss, shape }: { policy: OpenModel; loss: { readonly arity: number }; shape: BatchShape },
+): Packing {
+  return {
+    shape,
+    sharePrompt: options.share_prompt,
+    slidingWindow: policy.config.sliding_window,
+    arity: loss.arity,
+  };
+}

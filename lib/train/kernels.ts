@@ -1,0 +1,64 @@
+/**
+ * The kernels of one training run: settled before its first plan, recorded with the run, and the same on resuming.
+ */
+import { InputError } from "../errors.ts";
+import { readJsonObject, readTextIfPresent } from "../io/json.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { RunHooks } from "../events.ts";
+import { tokenTotal } from "./pairs.ts";
+import type { TrainJob } from "./job.ts";
+import { type ModelWork, prepareKernels } from "../tuning/prepare.ts";
+
+/**
+ * Settles a run's kernels and returns the choices for its `config.json` (key `kernels`, variant by problem class).
+ *
+ * A resumed run takes those of the run that it goes on with, so that its numbers are the same, bit for bit.
+ */
+export async function prepareTraining(
+  gpu: Gpu,
+  job: TrainJob,
+  hooks: RunHooks,
+): Promise<Record<string, string>> {
+  const { tune } = job.options;
+  const recorded = job.checkpoint
+    ? await recordedKernels(parentOf(job.checkpoint.path))
+    : typeof tune === "string"
+    ? await recordedKernels(tune)
+    : undefined;
+  return await prepareKernels(gpu, trainingWork(job), { ...hooks, tune: tune !== false, recorded });
+}
+
+/** What a run computes, and how often. */
+export function trainingWork({ policy, packing, options, totalSteps, train }: TrainJob): ModelWork {
+  const tokens = train.examples.reduce((sum, example) => sum + tokenTotal(example), 0);
+  const perStep = tokens / train.examples.length * options.batch_size;
+  return {
+    config: policy.config,
+    compute: options.compute_dtype,
+    capacity: packing.shape,
+    training: true,
+    checkpointing: options.gradient_checkpointing,
+    repeats: totalSteps * Math.max(1, perStep / packing.shape.tokens),
+  };
+}
+
+/** The choices that a run recorded; none where it was made without any. */
+export async function recordedKernels(runDir: string): Promise<Record<string, string>> {
+  const path = `${runDir}/config.json`;
+  if (await readTextIfPresent(path) === undefined) {
+    throw new InputError(
+      `Taking the kernels of an earlier run: ${path} is not there. Name a run directory (one with config.json), ` +
+        "or leave the kernels to the tuner.",
+    );
+  }
+  const { kernels = {} } = await readJsonObject(path, "a run's options");
+  const pairs = typeof kernels === "object" && kernels !== null ? Object.entries(kernels) : [];
+  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => typeof pair[1] === "string"));
+}
+
+/** A checkpoint lies in its run's directory. */
+function parentOf(path: string): string {
+  const trimmed = path.replace(/[/\\]+$/, "");
+  const cut = Math.max(trimmed.lastIndexOf("/"), trimmed.lastIndexOf("\\"));
+  return cut < 0 ? "." : trimmed.slice(0, cut) || "/";
+}

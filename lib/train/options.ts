@@ -1,0 +1,67 @@
+/**
+ * What a training run is told, resolved.
+ */
+import type { LossName } from "../losses/mod.ts";
+
+/** The options that losses bring along; which of them apply, and their defaults, depends on `loss_type`. */
+export interface LossOptions {
+  /** Slope of the loss (mipo, dpo). */
+  beta?: number;
+  /** Assumed share of wrongly labelled pairs (dpo). */
+  label_smoothing?: number;
+}
+
+/** What every task that runs a model over rows has in common. */
+export interface RowOptions {
+  /** Tokens that a row may have, prompt and completion together; the start is kept. */
+  max_length: number;
+  /** Tokens in one micro-batch, or "auto". */
+  token_budget: "auto" | number;
+  /** Number format of matmul inputs; everything else is float32. */
+  compute_dtype: "f32" | "bf16";
+  /** Compute the prompt of a pair once for both completions. */
+  share_prompt: boolean;
+  /** Fail where a row would be dropped. */
+  strict: boolean;
+}
+
+/** Options of `train`, resolved: see `deno task train --help` for each. */
+export interface TrainOptions extends LossOptions, RowOptions {
+  /** Model directory or `org/name` on the hub; without it the built-in tiny model. */
+  model?: string;
+  /** Preference rows; without it the built-in ones. */
+  data?: string;
+  /** Held-out rows. */
+  eval_data?: string;
+  /** Reference model; without it the model as it is before the first step. */
+  ref_model?: string;
+  /** Run directory; without it a new one under `runs/`. */
+  output_dir?: string;
+  loss_type: LossName;
+  learning_rate: number;
+  lr_scheduler_type: "cosine" | "linear" | "constant";
+  warmup_ratio: number;
+  num_train_epochs: number;
+  max_steps?: number;
+  /** Pairs per optimiser step. */
+  batch_size: number;
+  weight_decay: number;
+  adam_beta1: number;
+  adam_beta2: number;
+  adam_epsilon: number;
+  max_grad_norm: number;
+  seed: number;
+  shuffle: boolean;
+  logging_steps: number;
+  eval_steps?: number;
+  save_steps?: number;
+  save_total_limit?: number;
+  /** True: the latest checkpoint in `output_dir`; text: a checkpoint's path. */
+  resume: boolean | string;
+  gradient_checkpointing: boolean;
+  /** False: default kernels only; text: the run directory whose kernels are taken. */
+  tune: boolean | string;
+  /** Only for the command line: `describeTraining` is the function. */
+  describe: boolean;
+  profile: boolean;
+}

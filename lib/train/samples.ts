@@ -1,0 +1,88 @@
+/**
+ * What the model says to held-out prompts, before training and after it; graded where there is a judge.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { ParamStore } from "../model/params.ts";
+import { endTokens } from "../generate/end_tokens.ts";
+import { Generator } from "../generate/generator.ts";
+import type { RunHooks } from "../events.ts";
+import type { Sample } from "../events.ts";
+import type { TrainJob } from "./job.ts";
+
+/** How samples are taken. */
+export interface SampleSettings {
+  /** Held-out prompts to answer, from the first. */
+  readonly prompts: number;
+  /** How many of them are shown. */
+  readonly shown: number;
+  /** Tokens of an answer at most. */
+  readonly maxNewTokens: number;
+  /** Compares two sets of answers in one line, and says in a line what it thinks of one set. */
+  readonly verdict?: (
+    prompts: readonly string[],
+    before: readonly string[],
+    after: readonly string[],
+  ) => string;
+}
+
+/** Without a judge of their own, runs show a few answers. */
+export const DEFAULT_SAMPLES: SampleSettings = { prompts: 4, shown: 4, maxNewTokens: 48 };
+
+/** Answers of one model to the prompts. */
+export interface Answers {
+  readonly prompts: readonly string[];
+  readonly texts: readonly string[];
+}
+
+/** Greedy answers with the parameters as they are now. */
+export async function takeSamples(
+  gpu: Gpu,
+  job: TrainJob,
+  { params, settings, hooks }: { params: ParamStore; settings: SampleSettings; hooks: RunHooks },
+): Promise<Answers | undefined> {
+  const { held, tokenizer, policy } = job;
+  if (!held) return undefined;
+  const room = policy.config.max_position_embeddings - settings.maxNewTokens;
+  const examples = held.examples.slice(0, settings.prompts).filter(({ prompt }) => prompt.length <= room);
+  if (examples.length === 0) return undefined;
+  const longest = examples.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
+  const generator = await Generator.create(gpu, params, {
+    slots: Math.min(examples.length, 16),
+    positions: longest + settings.maxNewTokens,
+  });
+  try {
+    const generated = await generator.generate(examples.map(({ prompt }) => prompt), {
+      maxNewTokens: settings.maxNewTokens,
+      temperature: 0,
+      topK: 0,
+      topP: 1,
+      seed: 0,
+      eosIds: await endTokens(policy, tokenizer),
+      onProgress: (done, total) => {
+        hooks.onEvent?.({ type: "phase", name: "generate", done, total, unit: "answers" });
+      },
+    });
+    const text = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
+    return {
+      prompts: examples.map(({ prompt }) => text(prompt)),
+      texts: generated.map(({ tokens }) => text(tokens)),
+    };
+  } finally {
+    generator.destroy();
+  }
+}
+
+/** The first answers side by side, under the verdict on all of them. */
+export function compareAnswers(
+  before: Answers,
+  after: Answers,
+  settings: SampleSettings,
+): { title: string; rows: Sample[] }[] {
+  const rows = before.prompts.slice(0, settings.shown).map((prompt, i) => ({
+    prompt,
+    before: before.texts[i]!,
+    after: after.texts[i]!,
+  }));
+  const verdict = settings.verdict?.(before.prompts, before.texts, after.texts);
+  return [{ title: verdict ?? "Held-out prompts, before and after training", rows }];
+}

@@ -1,0 +1,23 @@
+/**
+ * From a run's options to what its engine is built from.
+ */
+import type { ProgramSetup, TrainSetup } from "./engine.ts";
+import type { TrainJob } from "./job.ts";
+
+/** The job's programs with its loss and optimiser. */
+export function trainSetup({ options, loss, hyper, train }: TrainJob, programs: ProgramSetup): TrainSetup {
+  return {
+    ...programs,
+    loss,
+    hyper,
+    checkpointing: options.gradient_checkpointing,
+    batchSize: Math.min(options.batch_size, train.examples.length),
+    adam: {
+      beta1: options.adam_beta1,
+      beta2: options.adam_beta2,
+      epsilon: options.adam_epsilon,
+      weightDecay: options.weight_decay,
+    },
+    maxGradNorm: options.max_grad_norm,
+  };
+}

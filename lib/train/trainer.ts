@@ -1,0 +1,299 @@
+/**
+ * Training, from options to a run directory: reference pass, loop, evaluation, checkpoints, final model.
+ */
+import { type StepRows, stepRows } from "../data/plan.ts";
+import { InputError } from "../errors.ts";
+import { writeModelDirectory } from "../formats/huggingface.ts";
+import { closeGpu, type Gpu } from "../gpu/device.ts";
+import { createRopeTable } from "../model/model.ts";
+import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
+import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
+import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
+import { loadWeights } from "../load/model.ts";
+import { openAdapter } from "../load/adapter.ts";
+import { type RunHooks, throwIfAborted } from "../events.ts";
+import { exampleMetrics } from "./metrics.ts";
+import type { TrainOptions } from "./options.ts";
+import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
+import { profileStep, profileText } from "./profile.ts";
+import { scoreExamples } from "./reference.ts";
+import { programSetup, withReference } from "./reference_pass.ts";
+import { writeReport } from "../report/html.ts";
+import { prepareTraining } from "./kernels.ts";
+import { createRunDir, MetricsFile, writeJson } from "./run_dir.ts";
+import { type Answers, compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
+import { learningRate } from "./schedule.ts";
+import { checkFirstStep } from "./selfcheck.ts";
+import { setUpTraining, type TrainJob } from "./job.ts";
+import { trainSetup } from "./train_setup.ts";
+import { VERSIONS } from "../io/versions.ts";
+
+/** What a run leaves. */
+export interface TrainResult {
+  readonly runDir: string;
+  /** Of the final model (of an interrupted run: its checkpoint); loadable by Transformers. */
+  readonly modelDir: string;
+  /** Every row of `metrics.jsonl`. */
+  readonly metrics: readonly Readonly<Record<string, number>>[];
+  /** Whether the run was ended by its signal, with a checkpoint written. */
+  readonly interrupted: boolean;
+}
+
+/** Carries out a run, from files to a run directory. */
+export async function runTraining(
+  options: TrainOptions,
+  { samples, hooks }: { samples: SampleSettings; hooks: RunHooks },
+): Promise<TrainResult> {
+  const job = await setUpTraining(options, hooks);
+  const gpu = await openAdapter(hooks);
+  try {
+    checkFeatures(gpu, options);
+    await createRunDir(job.runDir);
+    const run = await TrainRun.open(gpu, job, hooks);
+    return await run.execute(samples);
+  } finally {
+    closeGpu(gpu);
+  }
+}
+
+class TrainRun {
+  #tokens = 0;
+
+  private constructor(
+    readonly gpu: Gpu,
+    readonly job: TrainJob,
+    readonly hooks: RunHooks,
+    readonly params: ParamStore,
+    readonly engine: TrainEngine,
+    readonly scorer: Scorer,
+    readonly rows: { readonly train: RowSet; readonly held: RowSet | undefined },
+    readonly metrics: MetricsFile,
+  ) {}
+
+  /** Loads weights, computes the reference, compiles the programs. */
+  static async open(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<TrainRun> {
+    const { options, policy, checkpoint, runDir } = job;
+    const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
+    const ropeTable = createRopeTable(gpu, policy.config, positions);
+    const kernels = await prepareTraining(gpu, job, hooks);
+    const rows = await withReference(gpu, job, { ropeTable, hooks });
+    const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
+    if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
+    const setup = programSetup(job, { params, ropeTable, hooks });
+    const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
+    const scorer = await Scorer.create(gpu, setup);
+    hooks.onEvent?.({ type: "notice", text: memoryNotice(job, engine) });
+    await writeJson(`${runDir}/config.json`, {
+      ...options,
+      output_dir: runDir,
+      versions: VERSIONS,
+      adapter: gpu.name,
+      kernels,
+      data_hash: job.train.hash,
+    });
+    const metrics = await MetricsFile.open(runDir, checkpoint?.state.step ?? 0);
+    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics);
+    run.#tokens = checkpoint?.state.num_tokens ?? 0;
+    return run;
+  }
+
+  /** The whole run, from the first evaluation to the report. */
+  async execute(settings: SampleSettings): Promise<TrainResult> {
+    const { job, hooks } = this;
+    const first = job.checkpoint?.state.step ?? 0;
+    if (first === 0) await this.#evaluate(0);
+    const before = first === 0 ? await this.#samples(settings) : undefined;
+    const done = await this.#loop(first);
+    const interrupted = done < job.totalSteps;
+    if (!interrupted) {
+      if (!this.#evaluatedAt(done)) await this.#evaluate(done);
+      if (before) await this.#reportSamples(before, settings);
+    }
+    // an interrupted run has no final model: its checkpoint is a loadable model, too
+    const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel();
+    await writeReport(job.runDir);
+    hooks.onEvent?.({ type: "done", runDir: job.runDir, modelDir });
+    this.#destroy();
+    return { runDir: job.runDir, modelDir, metrics: await this.metrics.rows(), interrupted };
+  }
+
+  /** Optimiser steps from `first` on; returns how many have been done in all. */
+  async #loop(first: number): Promise<number> {
+    const { job, engine, hooks } = this;
+    const { options, totalSteps } = job;
+    let last = performance.now();
+    let next = this.#work(first);
+    for (let step = first; step < totalSteps; step++) {
+      const { rows, work } = next;
+      const rate = learningRate(step, totalSteps, options);
+      const numbers = { learningRate: rate, step: step + 1, scale: this.#scale(rows.indices) };
+      const profiled = options.profile && step === first ? await this.#profile(work, numbers) : undefined;
+      if (!profiled) engine.submit(work, numbers);
+      if (step + 1 < totalSteps) next = this.#work(step + 1); // while the GPU computes
+      const result = profiled ?? await engine.finish();
+      const { scored, gpuLoss } = readStep(this.rows.train, {
+        rows: rows.indices,
+        packing: job.packing,
+        result,
+      });
+      if (step === 0) {
+        const { loss, hyper } = job;
+        checkFirstStep(scored, gpuLoss, {
+          loss,
+          hyper,
+          compute: options.compute_dtype,
+          sameModel: job.reference === undefined,
+        });
+      }
+      const now = performance.now();
+      const seconds = (now - last) / 1000;
+      last = now;
+      const tokens = rows.indices.reduce((sum, row) => sum + tokenTotal(job.train.examples[row]!), 0);
+      this.#tokens += tokens;
+      const metrics = {
+        step: step + 1,
+        epoch: rows.epochFraction,
+        ...exampleMetrics(scored, job.loss, job.hyper),
+        learning_rate: rate,
+        grad_norm: result.gradNorm,
+        num_tokens: this.#tokens,
+        tokens_per_second: tokens / seconds,
+        step_seconds: seconds,
+      };
+      checkFinite(metrics, scored);
+      if ((step + 1) % options.logging_steps === 0 || step + 1 === totalSteps) {
+        await this.metrics.append(metrics);
+      }
+      hooks.onEvent?.({ type: "step", metrics, totalSteps });
+      if (this.#evaluatedAt(step + 1)) await this.#evaluate(step + 1);
+      const interrupted = hooks.signal?.aborted ?? false;
+      const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
+      if (due || (interrupted && step + 1 < totalSteps)) await this.#checkpoint(step + 1);
+      if (interrupted) return step + 1;
+    }
+    return totalSteps;
+  }
+
+  /** A step under timestamps: its results are those of any other. */
+  async #profile(work: readonly MicroBatch[], numbers: StepNumbers): Promise<StepResult> {
+    const { result, profile } = await profileStep(this.engine, () => work, { numbers });
+    this.hooks.onEvent?.({ type: "notice", text: profileText(profile) });
+    return result;
+  }
+
+  /** The rows of a step and their collated micro-batches. */
+  #work(step: number): { rows: StepRows; work: MicroBatch[] } {
+    const { options, train, packing } = this.job;
+    const { batch_size: batchSize, shuffle, seed } = options;
+    const rows = stepRows(step, { rows: train.examples.length, batchSize, shuffle, seed });
+    return { rows, work: [...microBatches(this.rows.train, rows.indices, packing)] };
+  }
+
+  /** The step's loss is the mean over pairs, for `sft` over scored tokens. */
+  #scale(rows: readonly number[]): number {
+    if (this.job.loss.arity === 2) return 1 / rows.length;
+    return 1 / rows.reduce((sum, row) => sum + this.job.train.examples[row]!.completions[0]!.length, 0);
+  }
+
+  #evaluatedAt(step: number): boolean {
+    const every = this.job.options.eval_steps;
+    return this.rows.held !== undefined && every !== undefined && step % every === 0;
+  }
+
+  async #evaluate(step: number): Promise<void> {
+    const { held } = this.rows;
+    if (!held) return;
+    const { job, hooks } = this;
+    const sums = await scoreExamples(this.scorer, held.examples, job.packing, (done, total) => {
+      hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
+      // later ones are part of the step whose checkpoint follows
+      if (step === 0) throwIfAborted(hooks, "The first evaluation");
+    });
+    const values = exampleMetrics(scoredExamples(held, sums), job.loss, job.hyper);
+    const metrics = Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [`eval_${name}`, value]),
+    );
+    await this.metrics.append({ step, ...metrics });
+    hooks.onEvent?.({ type: "eval", metrics: { step, ...metrics } });
+  }
+
+  #samples(settings: SampleSettings): Promise<Answers | undefined> {
+    return takeSamples(this.gpu, this.job, { params: this.params, settings, hooks: this.hooks });
+  }
+
+  async #reportSamples(before: Answers, settings: SampleSettings): Promise<void> {
+    const after = await this.#samples(settings);
+    if (!after) return;
+    const groups = compareAnswers(before, after, settings);
+    for (const { title, rows } of groups) this.hooks.onEvent?.({ type: "samples", title, rows });
+    await writeJson(`${this.job.runDir}/samples.json`, groups);
+  }
+
+  async #checkpoint(step: number): Promise<void> {
+    const { job, params } = this;
+    const path = await saveCheckpoint(this.gpu, job.runDir, {
+      params,
+      state: { step, num_tokens: this.#tokens, total_steps: job.totalSteps, data_hash: job.train.hash },
+      companionsFrom: job.policy.path,
+      options: { ...job.options },
+    });
+    const keep = job.options.save_total_limit;
+    if (keep !== undefined) await pruneCheckpoints(job.runDir, keep);
+    this.hooks.onEvent?.({ type: "checkpoint", path });
+  }
+
+  async #saveModel(): Promise<string> {
+    const modelDir = `${this.job.runDir}/model`;
+    await writeModelDirectory(modelDir, {
+      config: this.params.config.raw,
+      dtype: "F32",
+      tensors: await readParams(this.gpu, this.params),
+      companionsFrom: this.job.policy.path,
+      replace: true,
+    });
+    return modelDir;
+  }
+
+  #destroy(): void {
+    this.engine.destroy();
+    this.scorer.destroy();
+    destroyParams(this.params);
+    this.job.policy.directory.close();
+    this.job.reference?.directory.close();
+  }
+}
+
+function checkFeatures(gpu: Gpu, { profile }: TrainOptions): void {
+  if (!profile || gpu.features.has("timestamp-query")) return;
+  throw new InputError(
+    `Profiling on ${gpu.name}: this adapter offers no timestamps (WebGPU's feature timestamp-query). ` +
+      "Train without profile, or on another adapter.",
+  );
+}
+
+/** Where the memory goes, for people. */
+function memoryNotice(job: TrainJob, engine: TrainEngine): string {
+  const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  const { shards } = engine.setup.params;
+  const weights = shards.reduce((sum, { param }) => sum + 4 * param.sizeBytes, 0);
+  return `memory: ${mega(weights)} for weights, gradients and moments, ` +
+    `${mega(engine.plans.micro.sizeBytes)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`;
+}
+
+function checkFinite(
+  metrics: { readonly step: number; readonly grad_norm: number; readonly loss?: number },
+  scored: readonly {
+    readonly index: number;
+    readonly inputs: { readonly chosen: number; readonly rejected: number };
+  }[],
+): void {
+  if (Number.isFinite(metrics.loss) && Number.isFinite(metrics.grad_norm)) return;
+  const bad = scored.find(({ inputs }) => !Number.isFinite(inputs.chosen + inputs.rejected));
+  throw new InputError(
+    `Training stopped at step ${metrics.step}: the loss is ${metrics.loss}, the gradient's norm ${metrics.grad_norm}` +
+      (bad
+        ? `; row ${bad.index} (from 0) has log-probabilities ${bad.inputs.chosen}, ${bad.inputs.rejected}`
+        : "") +
+      ". Checkpoints written so far are whole. A smaller learning_rate or max_grad_norm usually helps.",
+  );
+}

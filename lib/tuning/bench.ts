@@ -1,0 +1,180 @@
+/**
+ * One tuned problem on the adapter: its tensors, the check against variant 0, and batches of a candidate's work.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { Plan } from "../gpu/plan.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { Stopwatch } from "../gpu/stopwatch.ts";
+import {
+  type Dtype,
+  makeTensor,
+  readBytes,
+  residentTensor,
+  type Tensor,
+  writeTensor,
+} from "../gpu/tensor.ts";
+import type { Problem } from "./tuner.ts";
+
+/** An input in another form (a texture image, packed bf16) serves about two products of a training step. */
+const USES = 2;
+/** Computations recorded in one plan; more of them come from submitting it again. */
+const MOST_REPEATS = 64;
+/** Single runs that make an estimate (any may be disturbed), and the milliseconds after which fewer must do. */
+const ESTIMATES = 4;
+const ESTIMATE_MS = 300;
+
+/** A candidate that computes what variant 0 does. */
+export interface Run {
+  readonly variant: string;
+  /** Holds `repeats` computations. */
+  readonly plan: Plan;
+  readonly repeats: number;
+  /** Submits of a batch. */
+  readonly submits: number;
+  /** Milliseconds of one computation; the first is an estimate. */
+  readonly samples: number[];
+}
+
+/** The best of its times. */
+export function bestOf(run: Run): number {
+  return Math.min(...run.samples);
+}
+
+/** The tensors of a problem, and its candidates' way through it. */
+export class Bench {
+  readonly #tensors: Record<string, Tensor> = {};
+  readonly #before: Record<string, Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>> = {};
+  readonly #watch: Stopwatch;
+  #expected: Float32Array[] | undefined;
+
+  constructor(readonly gpu: Gpu, readonly problem: Problem) {
+    Object.entries(problem.tensors).forEach(([name, { shape, data, output }], i) => {
+      const dtype: Dtype = data instanceof Uint32Array ? "u32" : "f32";
+      const tensor = residentTensor(gpu, name, shape, { dtype });
+      this.#tensors[name] = tensor;
+      const content = data ?? randomNumbers(tensor.sizeBytes / 4, i + 1);
+      writeTensor(gpu, tensor, content);
+      if (output) this.#before[name] = content;
+    });
+    this.#watch = new Stopwatch(gpu);
+  }
+
+  /** Checks a candidate and makes the first estimate of its time; a text says why it is out. */
+  async enter(variant: string): Promise<Run | string> {
+    const { gpu } = this;
+    const known = gpu.errors.length;
+    let single: Plan | undefined;
+    try {
+      single = await this.#plan(variant, 1);
+      const why = await this.#verify(single);
+      if (why) return why;
+      const once = { plan: single, repeats: 1, submits: 1 };
+      const estimate = await this.#estimate(once);
+      const wanted = Math.ceil(this.#watch.leastMs / estimate);
+      const repeats = Math.min(MOST_REPEATS, wanted);
+      const plan = await this.#plan(variant, repeats);
+      return { variant, plan, repeats, submits: Math.ceil(wanted / repeats), samples: [estimate] };
+    } catch (error) {
+      // Variant 0 must work: whatever stops it is the adapter's or the library's trouble.
+      if (!this.#expected) throw error;
+      return String(error instanceof Error ? error.message : error).split("\n")[0]!;
+    } finally {
+      single?.destroy();
+      if (this.#expected) gpu.errors.splice(known);
+    }
+  }
+
+  /** Milliseconds of one computation in a batch. */
+  async batch({ plan, repeats, submits }: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
+    await this.#watch.start();
+    for (let i = 0; i < submits; i++) plan.submit();
+    return await this.#watch.stop() / (repeats * submits);
+  }
+
+  async #estimate(once: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
+    let best = Infinity;
+    let spent = 0;
+    for (let i = 0; i < ESTIMATES && spent < ESTIMATE_MS; i++) {
+      const ms = await this.batch(once);
+      spent += ms;
+      best = Math.min(best, ms);
+    }
+    return Math.max(best, 1e-4);
+  }
+
+  destroy(): void {
+    this.#watch.destroy();
+    for (const tensor of Object.values(this.#tensors)) tensor.place!.buffer!.destroy();
+  }
+
+  async #plan(variant: string, repeats: number): Promise<Plan> {
+    const rec = new Recorder(this.gpu);
+    let handles = this.#tensors;
+    for (let i = 0; i < repeats; i++) {
+      // What is derived from a tensor is kept by its handle: a new handle, and it is made again.
+      if (i % USES === 0) handles = this.#freshHandles();
+      this.problem.record(rec, variant, handles);
+    }
+    return await Plan.seal(`tune ${variant}`, rec);
+  }
+
+  #freshHandles(): Record<string, Tensor> {
+    return Object.fromEntries(
+      Object.entries(this.#tensors).map(([key, tensor]) => {
+        const { name, shape, dtype, place } = tensor;
+        const lasting = this.problem.tensors[key]!.lasting;
+        return [key, lasting ? tensor : makeTensor(name, shape, { dtype, place: place! })];
+      }),
+    );
+  }
+
+  async #verify(plan: Plan): Promise<string | undefined> {
+    for (const [name, data] of Object.entries(this.#before)) {
+      writeTensor(this.gpu, this.#tensors[name]!, data);
+    }
+    plan.submit();
+    const found: Float32Array[] = [];
+    for (const name of Object.keys(this.#before)) {
+      found.push(new Float32Array(await readBytes(this.gpu, this.#tensors[name]!)));
+    }
+    if (!this.#expected) {
+      this.#expected = found;
+      return undefined;
+    }
+    const error = Math.max(...found.map((values, i) => relativeError(values, this.#expected![i]!)));
+    return error <= this.problem.tolerance
+      ? undefined
+      : `differs from ${this.problem.variants[0]} by ${error.toPrecision(2)}`;
+  }
+}
+
+/** ‖a − b‖ / ‖b‖; infinite where `a` holds what is no number. */
+function relativeError(a: Float32Array, b: Float32Array): number {
+  let squares = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    squares += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  const error = Math.sqrt(squares / Math.max(norm, 1e-30));
+  return Number.isNaN(error) ? Infinity : error;
+}
+
+/** Random numbers repeat after so many: a prime, so that no two rows or columns of a matrix are alike. */
+const PERIOD = 65521;
+
+/** Numbers of mean 0 and variance 1/3, the same for a seed (xorshift32; sums of four uniform ones are normal enough). */
+function randomNumbers(count: number, seed: number): Float32Array<ArrayBuffer> {
+  let state = 0x9e3779b9 ^ seed;
+  const uniform = () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32 - 0.5;
+  };
+  const numbers = new Float32Array(count);
+  const block = numbers.subarray(0, PERIOD);
+  for (let i = 0; i < block.length; i++) block[i] = uniform() + uniform() + uniform() + uniform();
+  for (let at = PERIOD; at < count; at += PERIOD) numbers.set(block.subarray(0, count - at), at);
+  return numbers;
+}

@@ -1,0 +1,88 @@
+/** Where results go is looked at before any work: `score`, `generate` and `export` refuse without touching an adapter. */
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { InputError } from "../../lib/errors.ts";
+import { exportModel } from "../../lib/commands/export.ts";
+import { generate } from "../../lib/commands/generate.ts";
+import type { TrainEvent } from "../../lib/events.ts";
+import { checkOutput, checkOutputDirectory, writeRows } from "../../lib/io/output.ts";
+import { score } from "../../lib/commands/score.ts";
+import { train } from "../../lib/commands/train.ts";
+import { fixturePath } from "../reference/fixture.ts";
+import { inTempDir } from "../temp_dir.ts";
+
+Deno.test("outputs: a file in an existing directory, a directory below one; anything else is refused", () =>
+  inTempDir(async (dir) => {
+    await checkOutput(`${dir}/new.jsonl`);
+    await checkOutput("new.jsonl");
+    await writeRows(`${dir}/new.jsonl`, [{ a: 1 }, { b: "é" }]);
+    assertEquals(await Deno.readTextFile(`${dir}/new.jsonl`), '{"a":1}\n{"b":"é"}\n');
+    await checkOutput(`${dir}/new.jsonl`);
+    await checkOutputDirectory(`${dir}/a/b/c/`);
+    await checkOutputDirectory(dir);
+    await assertRejects(() => checkOutput(`${dir}/a/new.jsonl`), InputError, "there is no directory");
+    await assertRejects(() => checkOutput(`${dir}/new.jsonl/x`), InputError, "there is no directory");
+    await assertRejects(() => checkOutput(`${dir}/`), InputError, "it is a directory");
+    await assertRejects(() => checkOutputDirectory(`${dir}/new.jsonl`), InputError, "new.jsonl is a file");
+    await assertRejects(
+      () => checkOutputDirectory(`${dir}/new.jsonl/a/b`),
+      InputError,
+      "new.jsonl is a file",
+    );
+  }));
+
+Deno.test("score, generate, export and train refuse before they open an adapter", () =>
+  inTempDir(async (dir) => {
+    const [model, data] = [fixturePath("llama/policy"), fixturePath("llama/pairs.jsonl")];
+    const output = `${dir}/none/out.jsonl`, below = `${dir}/file/out`;
+    await Deno.writeTextFile(`${dir}/file`, "");
+    const events: TrainEvent[] = [];
+    const hooks = { onEvent: (event: TrainEvent) => void events.push(event) };
+    const other = fixturePath("mistral/policy");
+    const cases: [() => Promise<unknown>, RegExp][] = [
+      [() => score({ model, data, output }, hooks), /no directory/],
+      [() => score({ model, data, loss_type: "sft" }, hooks), /pairs/],
+      [() => score({ model, data, ref_model: other }, hooks), /vocabulary of \d+ tokens/],
+      [() => generate({ model, prompt: "Q:", output }, hooks), /no directory/],
+      [() => exportModel({ model, output: below }, hooks), /is a file/],
+      [() => train({ model, data, output_dir: below, max_steps: 1 }, hooks), /is a file/],
+      [() => train({ model, data, ref_model: other, output_dir: `${dir}/run` }, hooks), /vocabulary of/],
+    ];
+    for (const [work, message] of cases) {
+      assertMatch((await assertRejects(work, InputError)).message, message);
+    }
+    assertEquals(events.filter((event) => event.type === "notice" && event.text.startsWith("adapter")), []);
+    assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["file"]);
+  }));
+
+Deno.test("a weight that is no number is named with its tensor", () =>
+  inTempDir(async (dir) => {
+    const copy = `${dir}/model`;
+    await exportModel({ model: fixturePath("llama/policy"), output: copy });
+    const bytes = await Deno.readFile(`${copy}/model.safetensors`);
+    // the last four bytes are the last value of the file's last tensor
+    new DataView(bytes.buffer).setFloat32(bytes.length - 4, NaN, true);
+    await Deno.writeFile(`${copy}/model.safetensors`, bytes);
+    const work = () => generate({ model: copy, prompt: "Q:", max_new_tokens: 1 });
+    const { message } = await assertRejects(work, InputError);
+    assertMatch(message, /tensor \S+ holds NaN at element \d+/);
+  }));
+
+Deno.test("a signal ends the reference pass: nothing would be kept of it", () =>
+  inTempDir(async (dir) => {
+    const controller = new AbortController();
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === "phase" && event.name === "reference") controller.abort();
+    };
+    const options = {
+      model: fixturePath("llama/policy"),
+      data: fixturePath("llama/pairs.jsonl"),
+      output_dir: `${dir}/run`,
+      max_steps: 1,
+    };
+    const error = await assertRejects(
+      () => train(options, { onEvent, signal: controller.signal }),
+      DOMException,
+    );
+    assertEquals(error.name, "AbortError");
+    assertEquals([...Deno.readDirSync(`${dir}/run`)], []);
+  }));

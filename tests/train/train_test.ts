@@ -1,0 +1,216 @@
+/**
+ * Training through the library's door: what a run leaves, resuming, interruption, and input that must be refused.
+ */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { InputError } from "../../lib/errors.ts";
+import type { TrainOptions } from "../../lib/commands/options.ts";
+import { train } from "../../lib/commands/train.ts";
+import { fixturePath } from "../reference/fixture.ts";
+import { inTempDir } from "../temp_dir.ts";
+
+const base: Partial<TrainOptions> = {
+  model: fixturePath("llama/policy"),
+  data: fixturePath("llama/pairs.jsonl"),
+  loss_type: "mipo",
+  beta: 2,
+  batch_size: 5,
+  max_steps: 6,
+  learning_rate: 1e-3,
+  max_length: 256,
+};
+
+/** A row of metrics without what depends on the clock. */
+function timeless(rows: readonly Readonly<Record<string, number>>[]): Record<string, number>[] {
+  return rows.map(({ tokens_per_second: _, step_seconds: __, ...rest }) => rest);
+}
+
+const weightsOf = (dir: string) => Deno.readFile(`${dir}/model/model.safetensors`);
+
+Deno.test("a resumed run is bit for bit the uninterrupted one", () =>
+  inTempDir(async (dir) => {
+    const whole = await train({ ...base, output_dir: `${dir}/whole`, save_steps: 2 });
+    // as if the second run had died after its fourth step, with a line more in its metrics than the checkpoint knows
+    await Deno.mkdir(`${dir}/again`);
+    for (const name of ["config.json", "metrics.jsonl", "reference.json"]) {
+      await Deno.copyFile(`${dir}/whole/${name}`, `${dir}/again/${name}`);
+    }
+    await Deno.mkdir(`${dir}/again/checkpoint-4`);
+    for await (const { name } of Deno.readDir(`${dir}/whole/checkpoint-4`)) {
+      await Deno.copyFile(`${dir}/whole/checkpoint-4/${name}`, `${dir}/again/checkpoint-4/${name}`);
+    }
+    const resumed = await train({ ...base, output_dir: `${dir}/again`, save_steps: 2, resume: true });
+    assertEquals(resumed.metrics.length, 6);
+    assertEquals(timeless(resumed.metrics), timeless(whole.metrics));
+    assertEquals(await weightsOf(`${dir}/again`), await weightsOf(`${dir}/whole`));
+  }));
+
+Deno.test("the same seed gives the same bits, another seed another order", () =>
+  inTempDir(async (dir) => {
+    const options = { ...base, max_steps: 3 };
+    const a = await train({ ...options, output_dir: `${dir}/a` });
+    const b = await train({ ...options, output_dir: `${dir}/b` });
+    const c = await train({ ...options, output_dir: `${dir}/c`, seed: 7 });
+    assertEquals(timeless(a.metrics), timeless(b.metrics));
+    assertEquals(await weightsOf(`${dir}/a`), await weightsOf(`${dir}/b`));
+    assert(c.metrics[0]!.loss !== a.metrics[0]!.loss, "another seed took the same rows");
+  }));
+
+Deno.test("an interrupted run leaves a checkpoint, and goes on from there to the same end", () =>
+  inTempDir(async (dir) => {
+    const whole = await train({ ...base, output_dir: `${dir}/whole` });
+    const controller = new AbortController();
+    const cut = await train({ ...base, output_dir: `${dir}/cut` }, {
+      signal: controller.signal,
+      onEvent: (event) => event.type === "step" && event.metrics.step === 2 && controller.abort(),
+    });
+    assertEquals(cut.interrupted, true);
+    assertEquals(cut.metrics.length, 2);
+    const rest = await train({ ...base, output_dir: `${dir}/cut`, resume: true });
+    assertEquals(timeless(rest.metrics), timeless(whole.metrics));
+    assertEquals(await weightsOf(`${dir}/cut`), await weightsOf(`${dir}/whole`));
+  }));
+
+Deno.test("a run's directory holds what the contract names", () =>
+  inTempDir(async (dir) => {
+    const eval_data = base.data!;
+    const { metrics } = await train({
+      ...base,
+      eval_data,
+      eval_steps: 3,
+      save_steps: 2,
+      save_total_limit: 1,
+      output_dir: dir + "/run",
+    });
+    const names = [...Deno.readDirSync(`${dir}/run`)].map(({ name }) => name).sort();
+    for (const name of ["checkpoint-6", "config.json", "metrics.jsonl", "model", "report.html"]) {
+      assert(names.includes(name), `${name} is not among ${names}`);
+    }
+    assertEquals(names.filter((name) => name.startsWith("checkpoint-")).length, 1);
+    const steps = metrics.filter((row) => "loss" in row);
+    assertEquals(steps.map((row) => row.step), [1, 2, 3, 4, 5, 6]);
+    // 12 rows in steps of 5: the epoch's last step takes what is left
+    assertEquals(steps.map((row) => row.epoch), [5 / 12, 10 / 12, 1, 1 + 5 / 12, 1 + 10 / 12, 2]);
+    for (
+      const key of ["learning_rate", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies"]
+        .concat([
+          "rewards/margins",
+          "logps/chosen",
+          "logps/rejected",
+          "logps/chosen_avg",
+          "logps/rejected_avg",
+        ])
+        .concat(["num_tokens", "tokens_per_second", "step_seconds", "K/mean", "K/std"])
+    ) {
+      assert(steps.every((row) => Number.isFinite(row[key])), `${key} is missing`);
+    }
+    assertEquals(metrics.filter((row) => "eval_loss" in row).map((row) => row.step), [0, 3, 6]);
+    const config = JSON.parse(await Deno.readTextFile(`${dir}/run/config.json`));
+    assertEquals([config.beta, config.batch_size, config.loss_type], [2, 5, "mipo"]);
+    assertMatch(config.data_hash, /^[0-9a-f]{64}$/);
+    assert(typeof config.adapter === "string" && typeof config.versions === "object");
+  }));
+
+Deno.test("step 0 with policy = reference: MIPO's loss is softplus(β·softplus(−K)), DPO's ln 2", () =>
+  inTempDir(async (dir) => {
+    const one = { ...base, batch_size: 12, max_steps: 1 };
+    const dpo = await train({ ...one, loss_type: "dpo", beta: 0.3, output_dir: `${dir}/dpo` });
+    assert(Math.abs(dpo.metrics[0]!.loss! - Math.LN2) < 1e-5, `${dpo.metrics[0]!.loss}`);
+    const mipo = await train({ ...one, output_dir: `${dir}/mipo` });
+    const { K } = JSON.parse(await Deno.readTextFile(`${dir}/mipo/reference.json`)) as { K: number[] };
+    const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+    const expected = K.map((k) => softplus(2 * softplus(-k))).reduce((a, b) => a + b) / K.length;
+    assert(
+      Math.abs(mipo.metrics[0]!.loss! - expected) < 1e-5 * expected,
+      `${mipo.metrics[0]!.loss}, ${expected}`,
+    );
+  }));
+
+/** A copy of a model with one thing changed. */
+async function spoiltModel(dir: string, spoil: (dir: string) => Promise<void>): Promise<string> {
+  const copy = `${dir}/model-${crypto.randomUUID()}`;
+  await Deno.mkdir(copy);
+  for await (const { name } of Deno.readDir(base.model!)) {
+    await Deno.writeFile(`${copy}/${name}`, await Deno.readFile(`${base.model}/${name}`));
+  }
+  await spoil(copy);
+  return copy;
+}
+
+async function editJson(path: string, change: (value: Record<string, unknown>) => void): Promise<void> {
+  const value = JSON.parse(await Deno.readTextFile(path));
+  change(value);
+  await Deno.writeTextFile(path, JSON.stringify(value));
+}
+
+Deno.test("bad input is refused by name, before anything is written", () =>
+  inTempDir(async (dir) => {
+    const rows = async (text: string) => {
+      const path = `${dir}/${crypto.randomUUID()}.jsonl`;
+      await Deno.writeTextFile(path, text);
+      return path;
+    };
+    const good = '{"prompt": "Q:", "chosen": " yes", "rejected": " no"}\n';
+    const config = (change: (value: Record<string, unknown>) => void) =>
+      spoiltModel(dir, (copy) => editJson(`${copy}/config.json`, change));
+    const weights = (change: (bytes: Uint8Array) => Uint8Array) =>
+      spoiltModel(dir, async (copy) => {
+        const path = `${copy}/model.safetensors`;
+        await Deno.writeFile(path, change(await Deno.readFile(path)));
+      });
+    const cases: [string, Partial<TrainOptions>, RegExp][] = [
+      ["a missing model", { model: `${dir}/nothing` }, /nothing.*no such directory/],
+      ["missing data", { data: `${dir}/none.jsonl` }, /none\.jsonl/],
+      ["a truncated file", { model: await weights((b) => b.slice(0, b.length - 100)) }, /model\.safetensors/],
+      ["a lying header", { model: await weights((b) => b.fill(0xff, 0, 8)) }, /model\.safetensors/],
+      ["another shape", {
+        model: await config((c) => c.intermediate_size = 70),
+      }, /gate_proj.*\[72, 40\].*\[70, 40\]/s],
+      ["an unknown architecture", {
+        model: await config((c) => c.architectures = ["FooForCausalLM"]),
+      }, /FooForCausalLM/],
+      ["an unsupported key", {
+        model: await config((c) => c.hidden_act = "gelu"),
+      }, /hidden_act.*gelu/s],
+      ["a vocabulary too small", {
+        model: await spoiltModel(dir, (copy) =>
+          editJson(`${copy}/tokenizer.json`, (t) => {
+            const added = (t.added_tokens as Record<string, unknown>[])[0]!;
+            (t.added_tokens as unknown[]).push({ ...added, id: 9999, content: "<far>" });
+          })),
+      }, /9999|10000/],
+      ["a malformed line", { data: await rows(good + "{oops\n") }, /\.jsonl:2/],
+      ["a row of the wrong shape", { data: await rows(good + '{"prompt": 5}\n') }, /\.jsonl:2/],
+      ["no row left", { data: await rows('{"prompt": "Q:", "chosen": " x", "rejected": " x"}\n') }, /equal/],
+      ["batch_size 0", { batch_size: 0 }, /batch_size/],
+      ["a token budget too small", { token_budget: 8 }, /token_budget/],
+      [
+        "strict",
+        { strict: true, data: await rows(good + '{"prompt":"Q","chosen":"","rejected":"b"}\n') },
+        /:2.*empty/s,
+      ],
+    ];
+    for (const [what, options, message] of cases) {
+      const output_dir = `${dir}/run`;
+      const error = await assertRejects(
+        () => train({ ...base, output_dir, ...options }),
+        InputError,
+        undefined,
+        what,
+      );
+      assertMatch(error.message, message, what);
+      await assertRejects(
+        () => Deno.stat(output_dir),
+        Deno.errors.NotFound,
+        undefined,
+        `${what} left a directory`,
+      );
+    }
+  }));
+
+Deno.test("a directory that holds another run is left as it is", () =>
+  inTempDir(async (dir) => {
+    await Deno.writeTextFile(`${dir}/metrics.jsonl`, "mine\n");
+    await assertRejects(() => train({ ...base, output_dir: dir }), InputError, "another run");
+    assertEquals(await Deno.readTextFile(`${dir}/metrics.jsonl`), "mine\n");
+    assertEquals([...Deno.readDirSync(dir)].length, 1);
+  }));
