@@ -473,8 +473,9 @@ Deno.test("inspect: tokens with ids, the boundary and what is scored", async () 
   ]);
   assertStringIncludes(text, `row 2 (${data}:3): prompt 4 tokens, chosen 5 scored, rejected 4 scored`);
   await inTemporary(async (path) => {
-    const equal = { prompt: "Q", chosen: "same", rejected: "same" };
     const [first] = (await Deno.readTextFile(`${FIXTURES}qwen2/chat.jsonl`)).split("\n");
+    const equal = JSON.parse(first!);
+    equal.rejected = equal.chosen;
     await Deno.writeTextFile(`${path}/chat.jsonl`, `${first}\n${JSON.stringify(equal)}\n`);
     const chat = await inspect({
       model: model("qwen2"),
