@@ -14,17 +14,29 @@
  * @module
  */
 export { InputError } from "./lib/errors.ts";
-export type { OptionSet } from "./lib/options/options.ts";
-export * from "./lib/commands/options.ts";
+export type { FlagValue, OptionField, OptionSet, OptionSources } from "./lib/options/types.ts";
+export { readConfig } from "./lib/options/config_file.ts";
+export type { LossName } from "./lib/losses/mod.ts";
 export { Progress } from "./lib/report/progress.ts";
-export type { Sample, TrainEvent } from "./lib/events.ts";
-export type { RunHooks } from "./lib/events.ts";
+export type { PhaseName, RunHooks, Sample, TrainEvent } from "./lib/events.ts";
 export { describeTraining } from "./lib/commands/describe.ts";
-export { train } from "./lib/commands/train.ts";
+export { train, trainOptions } from "./lib/commands/train.ts";
+export type { LossOptions, RowOptions, TrainOptions } from "./lib/train/options.ts";
 export type { TrainResult } from "./lib/train/trainer.ts";
-export { type CompletionScore, score, type ScoreRow } from "./lib/commands/score.ts";
-export { generate, type GenerationRow } from "./lib/commands/generate.ts";
-export { exportModel } from "./lib/commands/export.ts";
-export { inspect } from "./lib/commands/inspect.ts";
-export { tune, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
+export {
+  type CompletionScore,
+  score,
+  type ScoreOptions,
+  scoreOptions,
+  type ScoreRow,
+} from "./lib/commands/score.ts";
+export {
+  generate,
+  type GenerateOptions,
+  generateOptions,
+  type GenerationRow,
+} from "./lib/commands/generate.ts";
+export { exportModel, type ExportOptions, exportOptions } from "./lib/commands/export.ts";
+export { inspect, type InspectOptions, inspectOptions } from "./lib/commands/inspect.ts";
+export { tune, type TuneOptions, tuneOptions, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
 export { writeReport } from "./lib/report/html.ts";

@@ -14,3 +14,8 @@ export async function loadParquet() {
   ]);
   return { parquet, compressors };
 }
+
+/** YAML is read only where a config file is written in it. */
+export async function loadYaml(): Promise<{ parse(text: string): unknown }> {
+  return await import("npm:yaml@2.9.1");
+}

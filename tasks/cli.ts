@@ -3,7 +3,8 @@
  *
  * Exit status: 0 done; 2 the input, the configuration or the machine is at fault; 1 anything else; 130 interrupted.
  */
-import { InputError, type OptionSet, Progress, type TrainEvent } from "../mod.ts";
+import { InputError, type OptionSet, Progress, readConfig, type TrainEvent } from "../mod.ts";
+import { readArguments } from "./arguments.ts";
 
 /** What a task's work is handed besides its options. */
 export interface TaskHooks {
@@ -11,14 +12,6 @@ export interface TaskHooks {
   readonly signal: AbortSignal;
   /** Shows an event on standard error. */
   readonly onEvent: (event: TrainEvent) => void;
-}
-
-/** Command-line arguments, taken apart but not yet checked. */
-export interface Arguments {
-  readonly help: boolean;
-  readonly configPath: string | undefined;
-  /** By snake_case key: the text behind the flag, `true` for a bare flag, `false` for `--no-flag`. */
-  readonly flags: Readonly<Record<string, string | boolean>>;
 }
 
 const INTERRUPTED = 130;
@@ -61,64 +54,6 @@ export async function runTask<T>(
   Deno.exit(controller.signal.aborted && status === 0 ? INTERRUPTED : status);
 }
 
-/** Takes the arguments apart: flags in kebab-case, at most one config file. Throws an InputError. */
-export function readArguments<T>(args: readonly string[], { task, fields }: OptionSet<T>): Arguments {
-  const takes = new Map(fields.map((field) => [field.key, field.takes]));
-  const flags: Record<string, string | boolean> = {};
-  let help = false;
-  let configPath: string | undefined;
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i];
-    if (arg === "--help" || arg === "-h") help = true;
-    else if (arg.startsWith("--") && arg.length > 2) {
-      const equals = arg.indexOf("=");
-      const name = (equals < 0 ? arg : arg.slice(0, equals)).slice(2).replaceAll("-", "_");
-      const next = args[i + 1];
-      const positive = name.replace(/^no_/, "");
-      if (equals >= 0) flags[name] = arg.slice(equals + 1);
-      else if (name !== positive && takes.has(positive) && takes.get(positive) !== "value") {
-        flags[positive] = false;
-      } else if (takes.get(name) !== "nothing" && next !== undefined && !next.startsWith("--")) {
-        flags[name] = next;
-        i++;
-      } else flags[name] = true;
-    } else if (configPath === undefined) configPath = arg;
-    else {
-      throw new InputError(
-        `Cannot ${task}: the argument ${
-          JSON.stringify(arg)
-        } is one too many. Wanted are at most one config file ` +
-          `(here ${configPath}) and flags; a switch takes no value (--shuffle, --no-shuffle).`,
-      );
-    }
-  }
-  return { help, configPath, flags };
-}
-
-/** Reads a config file: one JSON object. */
-export async function readConfig(path: string): Promise<Record<string, unknown>> {
-  const wanted = "Wanted is a JSON object of options; `--help` lists them.";
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    throw new InputError(`Cannot read the config file ${path}: ${error.message}. ${wanted}`, {
-      cause: error,
-    });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`The config file ${path} is not JSON: ${(error as Error).message}. ${wanted}`);
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw new InputError(`The config file ${path} holds ${Array.isArray(value) ? "a list" : value}. ${wanted}`);
-}
-
 /** Writes text to standard error, all of it, as it is. */
 export function writeError(text: string): void {
   let bytes = new TextEncoder().encode(text);
@@ -137,7 +72,7 @@ function report(error: unknown, signal: AbortSignal): number {
   }
   if (isSystemError(error)) {
     writeError(
-      `error: ${error.message}. Mend what stands in the way (a path, a right, a full disk), or name another.\n`,
+      `error: ${error.message}. Check the path, its permissions and the free space, or name another place.\n`,
     );
     return 2;
   }

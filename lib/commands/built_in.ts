@@ -3,22 +3,11 @@
  */
 import { DEFAULT_JUDGING, DEFAULT_PRESET, materializeDefault } from "../world/default.ts";
 import { judgeAll } from "../world/judge.ts";
-import { parseTrainOptions, type TrainOptions } from "./options.ts";
-import { DEFAULT_SAMPLES, type SampleSettings } from "../train/samples.ts";
+import type { TrainOptions } from "../train/options.ts";
+import type { SampleSettings } from "../train/samples.ts";
 
 /** Where a library that came from a URL keeps its copy of the built-in model. */
 const COPY = "runs/built-in";
-
-/** A run's options, checked, over the built-in run's where neither model nor data is given; and how it takes samples. */
-export async function resolveRun(
-  given: Partial<TrainOptions>,
-): Promise<{ options: TrainOptions; samples: SampleSettings }> {
-  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
-  return {
-    options: parseTrainOptions({ ...builtIn?.options, ...given }),
-    samples: builtIn?.samples ?? DEFAULT_SAMPLES,
-  };
-}
 
 /** Options of the built-in run, and how its answers are shown and graded. */
 export async function builtInRun(): Promise<{ options: Partial<TrainOptions>; samples: SampleSettings }> {

@@ -5,11 +5,11 @@
 import { closeGpu } from "../gpu/device.ts";
 import { createRopeTable } from "../model/model.ts";
 import { createParams, paramBytes } from "../model/params.ts";
-import { resolveRun } from "./built_in.ts";
+import { resolveRun } from "./train.ts";
 import { planMicroBatch } from "../train/engine.ts";
 import { openAdapter } from "../load/adapter.ts";
 import type { RunHooks } from "../events.ts";
-import type { TrainOptions } from "./options.ts";
+import type { TrainOptions } from "../train/options.ts";
 import { programSetup } from "../train/reference_pass.ts";
 import { setUpTraining } from "../train/job.ts";
 import { trainSetup } from "../train/train_setup.ts";

@@ -12,8 +12,69 @@ import { type Generated, Generator } from "../generate/generator.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
-import { type GenerateOptions, parseGenerateOptions } from "./options.ts";
+import { computeDtype, model, output, seed, text, wholeAbove0 } from "./shared_options.ts";
+import { z } from "../deps.ts";
+import { defineOptions } from "../options/options.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
+
+/** Options of `generate`, resolved. */
+export interface GenerateOptions {
+  model: string;
+  /** One prompt; exactly one of `prompt` and `prompts` is given. */
+  prompt?: string;
+  /** JSONL file of rows with `prompt`. */
+  prompts?: string;
+  /** Apply the chat template; without it only to message lists. */
+  chat?: boolean;
+  max_new_tokens: number;
+  /** 0: greedy. */
+  temperature: number;
+  /** 0: off. */
+  top_k: number;
+  top_p: number;
+  seed: number;
+  compute_dtype: "f32" | "bf16";
+  /** JSONL file; without it standard output. */
+  output?: string;
+}
+
+const generateShape: ShapeOf<GenerateOptions> = {
+  model,
+  prompt: z.string().optional().describe(
+    "one prompt; its completion is printed. An empty one leaves the BOS token alone",
+  ),
+  prompts: text().optional().describe(
+    "JSONL file of rows with prompt (text or a list of messages)",
+  ),
+  chat: z.boolean().optional().describe("apply the chat template; by default only to lists of messages"),
+  max_new_tokens: wholeAbove0().default(128).describe("tokens to generate at most"),
+  temperature: z.number().min(0).default(0).describe(
+    "0: always the likeliest token; 1: the model's distribution",
+  ),
+  top_k: z.int().min(0).default(0).describe("sample from the likeliest k tokens only; 0: all"),
+  top_p: z.number().gt(0).max(1).default(1).describe(
+    "sample from the likeliest tokens that make up this share",
+  ),
+  seed: seed.describe("seed of the sampling"),
+  compute_dtype: computeDtype,
+  output,
+};
+
+/** Options of `generate`. */
+export const generateOptions: OptionSet<GenerateOptions> = defineOptions<GenerateOptions>({
+  task: "generate",
+  summary: "Continues prompts: one prompt's completion as text, or a JSONL row for each row of prompts.",
+  shape: generateShape,
+  check: ({ prompt, prompts }) => {
+    if (prompt !== undefined && prompts !== undefined) {
+      return ["prompt and prompts are both given, wanted: one"];
+    }
+    return prompt === undefined && prompts === undefined
+      ? ["prompt (--prompt) or prompts (--prompts) is missing"]
+      : [];
+  },
+});
 
 /** One prompt and what the model made of it. */
 export interface GenerationRow {
@@ -44,7 +105,7 @@ export async function generate(
   given: Partial<GenerateOptions>,
   hooks: RunHooks = {},
 ): Promise<{ rows: GenerationRow[] }> {
-  const options = parseGenerateOptions(given);
+  const options = generateOptions.resolve(given);
   if (options.output !== undefined) await checkOutput(options.output);
   const model = await openModel(options.model, hooks);
   try {

@@ -5,17 +5,36 @@ import { REASON_TEXT, tokeniseRow } from "../data/examples.ts";
 import { type DataRow, readDataRows } from "../data/rows.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { resolveModel, type ResolveOptions } from "../io/hub.ts";
+import type { RunHooks } from "../events.ts";
+import { findModel } from "../load/model.ts";
+import { defineOptions } from "../options/options.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
+import { maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
 
-export interface InspectOptions extends ResolveOptions {
-  /** Model directory or hub name; only its tokenizer is read. */
-  readonly model: string;
-  /** Data file. */
-  readonly data: string;
-  /** Which rows, counted from 0: "0,3-5"; the first three by default. */
-  readonly rows?: string;
-  readonly max_length?: number | null;
+/** Options of `inspect`, resolved. */
+export interface InspectOptions {
+  model: string;
+  data: string;
+  /** Rows to show, counted from 0: `0,3-5`. */
+  rows: string;
+  max_length: number;
 }
+
+const inspectShape: ShapeOf<InspectOptions> = {
+  model: model.describe(`${MODEL}; only its tokenizer is read`),
+  data: text().describe(`rows to show, ${ROWS}`),
+  rows: text().default("0-2").describe(
+    "rows to show, counted from 0: a number, a range, or several (0,3-5)",
+  ),
+  max_length: maxLength,
+};
+
+/** Options of `inspect`. */
+export const inspectOptions: OptionSet<InspectOptions> = defineOptions<InspectOptions>({
+  task: "inspect",
+  summary: "Shows the tokens of rows: where the prompt ends, and which tokens are scored.",
+  shape: inspectShape,
+});
 
 const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
 
@@ -24,21 +43,22 @@ const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: 
  *
  * @throws {InputError} for unreadable input, or when a row is asked for that the file does not have
  */
-export async function inspect(options: InspectOptions): Promise<string> {
-  const wanted = parseRowSelection(options.rows ?? "0-2");
-  const tokenizer = await loadTokenizer(await resolveModel(options.model, options));
+export async function inspect(given: Partial<InspectOptions>, hooks: RunHooks = {}): Promise<string> {
+  const options = inspectOptions.resolve(given);
+  const wanted = parseRowSelection(options.rows);
+  const tokenizer = await loadTokenizer(await findModel(options.model, hooks));
   const parts: string[] = [];
   const last = Math.max(...wanted.map(([, end]) => end));
   let count = 0;
   for await (const row of readDataRows(options.data)) {
     count = row.index + 1;
     if (wanted.some(([start, end]) => row.index >= start && row.index <= end)) {
-      parts.push(showRow(row, { tokenizer, maxLength: options.max_length ?? undefined }));
+      parts.push(showRow(row, { tokenizer, maxLength: options.max_length }));
     }
     if (row.index >= last) break;
   }
   // The default asks for the first three, of however many there are.
-  if (count <= last && (options.rows !== undefined || count === 0)) {
+  if (count <= last && (given.rows !== undefined || count === 0)) {
     throw new InputError(
       `${options.data}: row ${last} was asked for, the file has ${count} rows (counted from 0). Choose others with rows.`,
     );

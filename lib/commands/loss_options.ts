@@ -1,7 +1,7 @@
 /**
  * How the losses' own options (`beta`, `label_smoothing`, ...) join those of a task.
  */
-import type { Choice, Shape } from "../options/options.ts";
+import type { Choice, Shape } from "../options/types.ts";
 import { z } from "../deps.ts";
 import { losses, type LossName } from "../losses/mod.ts";
 
@@ -17,7 +17,7 @@ export function lossChoice(): Choice {
       const byDefault = options[key].safeParse(undefined);
       return options[key].description + (byDefault.success ? `, default ${byDefault.data}` : "");
     });
-    all[key] = bare.optional().describe(meanings.join("; "));
+    all[key] = bare.optional().meta({ description: meanings.join("; "), group: "Loss" });
   }
   const chosen = (given: Readonly<Record<string, unknown>>) =>
     losses[(given.loss_type ?? "mipo") as LossName] as { options: Shape } | undefined;

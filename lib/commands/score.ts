@@ -13,11 +13,50 @@ import { checkPositions, loadWeights, type OpenModel, openModel, openTokenizer }
 import { type RunHooks, throwIfAborted } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
 import { exampleMetrics, referenceGap } from "../train/metrics.ts";
-import { parseScoreOptions, type ScoreOptions } from "./options.ts";
+import { lossType, model, output, ROWS, rowShape, text } from "./shared_options.ts";
+import { lossChoice } from "./loss_options.ts";
+import type { LossOptions, RowOptions } from "../train/options.ts";
+import type { LossName } from "../losses/mod.ts";
+import { defineOptions } from "../options/options.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { longestInput, lossInputs, scoredExamples } from "../train/pairs.ts";
 import { type Packing, scoreExamples, type Sums } from "../train/reference.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
 import { checkVocabularies, packingOf } from "../train/job.ts";
+
+/** Options of `score`, resolved. */
+export interface ScoreOptions extends LossOptions, RowOptions {
+  model: string;
+  data: string;
+  ref_model?: string;
+  loss_type: LossName;
+  /** JSONL file; without it standard output. */
+  output?: string;
+}
+
+type Own = Omit<ScoreOptions, keyof LossOptions>;
+
+const scoreShape: ShapeOf<Own> = {
+  model,
+  data: text().describe(
+    `rows to score, ${ROWS}: {prompt, chosen, rejected}, {prompt, completion} or {text}`,
+  ),
+  ref_model: text().optional().describe(
+    "reference model; with it each row has K and its loss, too",
+  ),
+  loss_type: lossType,
+  ...rowShape,
+  output,
+};
+
+/** Options of `score`. */
+export const scoreOptions: OptionSet<ScoreOptions> = defineOptions<Own, LossOptions>({
+  task: "score",
+  summary:
+    "Prints the log-probability of every completion, and with a reference model K and the loss (JSONL).",
+  shape: scoreShape,
+  choice: lossChoice(),
+});
 
 /** Log-probability of a completion: sum and mean per scored token, in nats. */
 export interface CompletionScore {
@@ -50,7 +89,7 @@ export async function score(
   given: Partial<ScoreOptions>,
   hooks: RunHooks = {},
 ): Promise<{ rows: ScoreRow[]; summary: string }> {
-  const options = parseScoreOptions(given);
+  const options = scoreOptions.resolve(given);
   if (options.output !== undefined) await checkOutput(options.output);
   const policy = await openModel(options.model, hooks);
   const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);

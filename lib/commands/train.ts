@@ -4,7 +4,121 @@
 import type { RunHooks } from "../events.ts";
 import { runTraining, type TrainResult } from "../train/trainer.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { resolveRun } from "./built_in.ts";
+import { builtInRun } from "./built_in.ts";
+import { lossChoice } from "./loss_options.ts";
+import { lossType, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
+import { z } from "../deps.ts";
+import { defineOptions } from "../options/options.ts";
+import { group } from "../options/schema.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
+import type { LossOptions } from "../train/options.ts";
+import { DEFAULT_SAMPLES, type SampleSettings } from "../train/samples.ts";
+
+type Own = Omit<TrainOptions, keyof LossOptions>;
+
+const trainShape: ShapeOf<Own> = {
+  ...group("Model and data", {
+    model: model.optional().describe(`${MODEL}; without model and data the built-in tiny model and data`),
+    ref_model: text().optional().describe(
+      "reference model; by default the model as it is before the first step",
+    ),
+    data: text().optional().describe(
+      `training rows, ${ROWS}: {prompt, chosen, rejected}, or for sft {prompt, completion} or {text}`,
+    ),
+    eval_data: text().optional().describe(
+      "held-out rows, evaluated before the first and after the last step, and every eval_steps",
+    ),
+    ...rowShape,
+  }),
+  ...group("Loss", {
+    loss_type: lossType,
+  }),
+  ...group("Optimiser and schedule", {
+    learning_rate: z.number().min(0).default(1e-5).describe(
+      "peak learning rate. The default suits a few hundred million parameters; MIPO's paper takes 5e-7 for 7B, " +
+        "and models below 10 million want about 1e-4",
+    ),
+    lr_scheduler_type: z.enum(["cosine", "linear", "constant"]).default("cosine").describe(
+      "course of the learning rate after the warm-up: to 0 along a cosine or a line, or constant",
+    ),
+    warmup_ratio: z.number().min(0).max(1).default(0.1).describe(
+      "share of all steps with a rising learning rate",
+    ),
+    num_train_epochs: z.number().positive().default(1).describe(
+      "passes over the rows, unless max_steps is given",
+    ),
+    max_steps: wholeAbove0().optional().describe("optimiser steps in all; decides over num_train_epochs"),
+    batch_size: wholeAbove0().default(8).describe("pairs (sft: rows) per optimiser step"),
+    weight_decay: z.number().min(0).default(0).describe(
+      "AdamW's decoupled decay; norms and biases are exempt",
+    ),
+    adam_beta1: z.number().min(0).lt(1).default(0.9).describe("decay of AdamW's first moment, per step"),
+    adam_beta2: z.number().min(0).lt(1).default(0.999).describe("decay of AdamW's second moment, per step"),
+    adam_epsilon: z.number().positive().default(1e-8).describe(
+      "added to AdamW's denominator, outside the root",
+    ),
+    max_grad_norm: z.number().min(0).default(1).describe("gradients are scaled down to this norm; 0: never"),
+    seed: seed.describe("seed of the shuffle"),
+    shuffle: z.boolean().default(true).describe(
+      "a new order of the rows each epoch; otherwise the file's order",
+    ),
+  }),
+  ...group("Run directory", {
+    output_dir: text().optional().describe("run directory; by default a new one under runs/"),
+    resume: z.union([z.boolean(), text()]).default(false).describe(
+      "go on from a checkpoint: bare, the latest in output_dir; or a checkpoint's path",
+    ),
+    logging_steps: wholeAbove0().default(1).describe("steps from one line of metrics.jsonl to the next"),
+    eval_steps: wholeAbove0().optional().describe("steps from one evaluation on eval_data to the next"),
+    save_steps: wholeAbove0().optional().describe(
+      "steps from one checkpoint to the next; by default only when interrupted",
+    ),
+    save_total_limit: wholeAbove0().optional().describe("checkpoints to keep, the latest; by default all"),
+  }),
+  ...group("Memory and speed", {
+    gradient_checkpointing: z.boolean().default(false).describe(
+      "keep only each layer's input and compute the rest again: less memory, more time, the same result",
+    ),
+    tune: z.union([z.boolean(), text()]).default(true).describe(
+      "use the kernels that earlier tuning found, and tune for up to 3 s where a long run gains by it; no: the defaults; " +
+        "a run directory: what that run used",
+    ),
+    describe: z.boolean().default(false).describe(
+      "print the plan of a micro-batch (operations, buffers, memory, FLOP) and end without training",
+    ),
+    profile: z.boolean().default(false).describe("print where a step's time goes, per operation"),
+  }),
+};
+
+/** What a run's `config.json` records beside its options, so that it can serve as a config file again. */
+export const RECORDED_KEYS: readonly string[] = ["versions", "adapter", "data_hash", "kernels"];
+
+/** Options of `train`. */
+export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOptions>({
+  task: "train",
+  summary:
+    "Trains a language model on preference pairs (or, with sft, on completions). Without model and data: the " +
+    "built-in tiny model on the built-in pairs, with settings of their own for whatever is not given.",
+  shape: trainShape,
+  choice: lossChoice(),
+  ignored: RECORDED_KEYS,
+  check: (options) => {
+    const problems: string[] = [];
+    if ((options.model === undefined) !== (options.data === undefined)) {
+      const [given, missing] = options.model === undefined ? ["data", "model"] : ["model", "data"];
+      problems.push(
+        `${given} is given without ${missing}; give both, or neither for the built-in model and data`,
+      );
+    }
+    if (options.resume === true && options.output_dir === undefined) {
+      problems.push("resume looks for the latest checkpoint in output_dir (--output-dir), which is missing");
+    }
+    if (options.eval_steps !== undefined && options.data !== undefined && options.eval_data === undefined) {
+      problems.push("eval_steps is given without eval_data (--eval-data), the rows to evaluate on");
+    }
+    return problems;
+  },
+});
 
 /**
  * Trains a model on preference pairs (or, with `sft`, on completions).
@@ -14,4 +128,15 @@ import { resolveRun } from "./built_in.ts";
 export async function train(given: Partial<TrainOptions> = {}, hooks: RunHooks = {}): Promise<TrainResult> {
   const { options, samples } = await resolveRun(given);
   return await runTraining(options, { samples, hooks });
+}
+
+/** A run's options, checked, over the built-in run's where neither model nor data is given; and how it takes samples. */
+export async function resolveRun(
+  given: Partial<TrainOptions>,
+): Promise<{ options: TrainOptions; samples: SampleSettings }> {
+  const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
+  return {
+    options: trainOptions.resolve({ ...builtIn?.options, ...given }),
+    samples: builtIn?.samples ?? DEFAULT_SAMPLES,
+  };
 }

@@ -7,10 +7,47 @@ import { materializeDefault } from "../world/default.ts";
 import { openModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
-import { parseTuneOptions, type TuneOptions } from "./options.ts";
+import { computeDtype, MODEL, model, wholeAbove0 } from "./shared_options.ts";
+import { z } from "../deps.ts";
+import { defineOptions } from "../options/options.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelWork, tuneClasses, type WorkClass, workClasses } from "../tuning/prepare.ts";
 import { type CachedChoice, cachePath, readChoices } from "../tuning/cache.ts";
+
+/** Options of `tune`, resolved. */
+export interface TuneOptions {
+  /** Model directory or `org/name` on the hub; without it the built-in model and common sizes. */
+  model?: string;
+  /** Tokens in one micro-batch, or "auto": the usual ones. */
+  token_budget: "auto" | number;
+  compute_dtype: "f32" | "bf16";
+  /** Seconds after which no further candidate is tried. */
+  max_seconds: number;
+  /** Tune anew what was tuned before. */
+  force: boolean;
+}
+
+const tuneShape: ShapeOf<TuneOptions> = {
+  model: model.optional().describe(`${MODEL}; by default the built-in model and common sizes`),
+  token_budget: z.union([z.literal("auto"), wholeAbove0()]).default("auto").describe(
+    "tokens computed at a time, as in train; auto: 1,024 to 4,096 in powers of two",
+  ),
+  compute_dtype: computeDtype,
+  max_seconds: z.number().positive().default(600).describe(
+    "seconds after which no further candidate is tried; what was found is kept, the next call goes on",
+  ),
+  force: z.boolean().default(false).describe("tune anew what was tuned before"),
+};
+
+/** Options of `tune`. */
+export const tuneOptions: OptionSet<TuneOptions> = defineOptions<TuneOptions>({
+  task: "tune",
+  summary:
+    "Finds the fastest kernels for a model on this adapter, checks them, remembers them for later runs, and prints " +
+    "the table.",
+  shape: tuneShape,
+});
 
 /** One line of the table: one variant of one class. */
 export interface TuneRow {
@@ -41,7 +78,7 @@ const USUAL_SIZES = {
 
 /** Tunes what is not yet known (with `force` everything) and remembers it. */
 export async function tune(given: Partial<TuneOptions> = {}, hooks: RunHooks = {}): Promise<TuneRow[]> {
-  const options = parseTuneOptions(given);
+  const options = tuneOptions.resolve(given);
   const model = await openModel(options.model ?? (await materializeDefault(COPY)).model, hooks);
   model.directory.close();
   return await withAdapter(hooks, async (gpu) => {

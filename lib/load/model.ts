@@ -18,9 +18,9 @@ export interface OpenModel {
   readonly directory: ModelDirectory;
 }
 
-/** Finds a model and checks its configuration and every tensor's shape, before any GPU work. */
-export async function openModel(nameOrPath: string, { onEvent }: RunHooks = {}): Promise<OpenModel> {
-  const path = await resolveModel(await trainedModelIn(nameOrPath), {
+/** The local directory of a model: itself, the trained model of a run directory, or the hub's snapshot. */
+export async function findModel(nameOrPath: string, { onEvent }: RunHooks = {}): Promise<string> {
+  return await resolveModel(await trainedModelIn(nameOrPath), {
     onNotice: (text) => onEvent?.({ type: "notice", text }),
     onProgress: ({ doneBytes, totalBytes }) => {
       onEvent?.({
@@ -32,6 +32,11 @@ export async function openModel(nameOrPath: string, { onEvent }: RunHooks = {}):
       });
     },
   });
+}
+
+/** Finds a model and checks its configuration and every tensor's shape, before any GPU work. */
+export async function openModel(nameOrPath: string, hooks: RunHooks = {}): Promise<OpenModel> {
+  const path = await findModel(nameOrPath, hooks);
   const directory = await openModelDirectory(path);
   const config = parseModelConfig({ ...directory.config }, `${path}/config.json`);
   checkShapes({ config, specs: paramSpecs(config) }, { where: path, tensors: directory.tensors });

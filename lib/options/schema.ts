@@ -2,9 +2,7 @@
  * Reading a table of option schemas: which types an option takes, what is wanted in words, a flag's text as a value.
  */
 import { z } from "../deps.ts";
-
-/** A table of option schemas by key. */
-export type Shape = Readonly<Record<string, z.ZodType>>;
+import type { FlagValue, Shape } from "./types.ts";
 
 /** What JSON Schema says of one option: enough to convert a flag, and to say what is wanted. */
 export interface Description {
@@ -19,6 +17,17 @@ export interface Description {
   readonly exclusiveMaximum?: number;
   readonly default?: unknown;
   readonly description?: string;
+  /** The heading of `--help`, see {@link group}. */
+  readonly group?: string;
+}
+
+/** Puts every option of a table under a heading of `--help`. */
+export function group<S extends Shape>(heading: string, shape: S): S {
+  const entries = Object.entries(shape).map(([key, schema]) => [
+    key,
+    schema.meta({ ...schema.meta(), group: heading }),
+  ]);
+  return Object.fromEntries(entries) as S;
 }
 
 /** Describes every option of a table. */
@@ -34,14 +43,24 @@ export function typesOf(description: Description): Set<string> {
   return new Set([description.type ?? typeof (description.const ?? description.enum?.[0])]);
 }
 
+/** What an option that takes a list wants of each item. */
+function itemsOf({ items, anyOf = [] }: Description): Description {
+  return items ?? anyOf.find((option) => option.items)?.items ?? {};
+}
+
 /** Turns a flag's text into the value that a config file would have held. */
-export function fromFlag(value: string | boolean, description: Description): unknown {
+export function fromFlag(value: FlagValue, description: Description): unknown {
   if (typeof value === "boolean") return value;
   const types = typesOf(description);
   if (types.has("array")) {
-    const items = value.split(",").map((item) => item.trim()).filter((item) => item !== "");
-    return items.map((item) => fromFlag(item, description.items ?? {}));
+    // given several times, each is an item as it stands; given once, commas separate
+    const items = typeof value === "string"
+      ? value.split(",").map((item) => item.trim()).filter((item) => item !== "")
+      : value;
+    const item = itemsOf(description);
+    return items.map((text) => fromFlag(text, item));
   }
+  if (typeof value !== "string") return value;
   if (types.has("boolean") && (value === "true" || value === "false")) return value === "true";
   const numeric = types.has("number") || types.has("integer");
   if (numeric && value.trim() !== "" && !Number.isNaN(Number(value))) return Number(value);
@@ -84,4 +103,9 @@ function bounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }: Descri
 /** A value as a person would write it: text without quotes. */
 export function plain(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** A key as a flag spells it. */
+export function kebab(key: string): string {
+  return key.replaceAll("_", "-");
 }

@@ -5,17 +5,11 @@ import { defineOptions } from "../../lib/options/options.ts";
 import { z } from "../../lib/deps.ts";
 import { InputError } from "../../lib/errors.ts";
 import { losses } from "../../lib/losses/mod.ts";
-import {
-  exportOptions,
-  generateOptions,
-  inspectOptions,
-  parseGenerateOptions,
-  parseInspectOptions,
-  parseScoreOptions,
-  parseTrainOptions,
-  scoreOptions,
-  trainOptions,
-} from "../../lib/commands/options.ts";
+import { exportOptions } from "../../lib/commands/export.ts";
+import { generateOptions } from "../../lib/commands/generate.ts";
+import { inspectOptions } from "../../lib/commands/inspect.ts";
+import { scoreOptions } from "../../lib/commands/score.ts";
+import { trainOptions } from "../../lib/commands/train.ts";
 
 /** The message of the InputError that `work` throws. */
 function complaint(work: () => unknown): string {
@@ -61,7 +55,7 @@ Deno.test("config: an unknown key is refused and the nearest known one named", (
   assertStringIncludes(fromFlag, "(--shuffle)");
   // Names that every object inherits are no options either.
   assertStringIncludes(complaint(() => trainOptions.given({ flags: { constructor: "x" } })), "not known");
-  assertStringIncludes(complaint(() => parseTrainOptions({ betta: 1 } as object)), "beta (--beta)");
+  assertStringIncludes(complaint(() => trainOptions.resolve({ betta: 1 } as object)), "beta (--beta)");
   assertEquals(nearest("qqqqqqqqqqqqqq", ["beta", "seed"]), undefined);
 });
 
@@ -86,17 +80,17 @@ Deno.test("config: one paragraph names every problem with what was found and wan
 });
 
 Deno.test("config: missing options and contradictions between options", () => {
-  assertStringIncludes(complaint(() => parseScoreOptions({})), "model (--model) is missing");
-  assertStringIncludes(complaint(() => parseTrainOptions({ model: "m" })), "model is given without data");
-  assertStringIncludes(complaint(() => parseTrainOptions({ resume: true })), "output_dir");
-  assertStringIncludes(complaint(() => parseGenerateOptions({ model: "m" })), "prompt (--prompt)");
+  assertStringIncludes(complaint(() => scoreOptions.resolve({})), "model (--model) is missing");
+  assertStringIncludes(complaint(() => trainOptions.resolve({ model: "m" })), "model is given without data");
+  assertStringIncludes(complaint(() => trainOptions.resolve({ resume: true })), "output_dir");
+  assertStringIncludes(complaint(() => generateOptions.resolve({ model: "m" })), "prompt (--prompt)");
   const both = { model: "m", prompt: "a", prompts: "b.jsonl" };
-  assertStringIncludes(complaint(() => parseGenerateOptions(both)), "both given");
+  assertStringIncludes(complaint(() => generateOptions.resolve(both)), "both given");
 });
 
 Deno.test("config: each loss has its own options and defaults, those of another loss are refused", () => {
   for (const loss of Object.values(losses)) {
-    const resolved = parseTrainOptions({ loss_type: loss.name as keyof typeof losses });
+    const resolved = trainOptions.resolve({ loss_type: loss.name as keyof typeof losses });
     const defaults = Object.fromEntries(
       Object.entries(loss.options).map(([key, schema]) => [key, schema.parse(undefined)]),
     );
@@ -104,12 +98,12 @@ Deno.test("config: each loss has its own options and defaults, those of another 
     assertEquals(own, defaults, loss.name);
     const others = Object.values(losses).flatMap(({ options }) => Object.keys(options));
     for (const key of others.filter((key) => !(key in loss.options))) {
-      const message = complaint(() => parseTrainOptions({ loss_type: loss.name, [key]: 0.1 } as object));
+      const message = complaint(() => trainOptions.resolve({ loss_type: loss.name, [key]: 0.1 } as object));
       assertStringIncludes(message, `not of loss_type ${loss.name}`);
     }
   }
-  assertEquals(parseTrainOptions({ loss_type: "dpo", label_smoothing: 0.2 }).label_smoothing, 0.2);
-  const smoothing = complaint(() => parseTrainOptions({ loss_type: "dpo", label_smoothing: 0.5 }));
+  assertEquals(trainOptions.resolve({ loss_type: "dpo", label_smoothing: 0.2 }).label_smoothing, 0.2);
+  const smoothing = complaint(() => trainOptions.resolve({ loss_type: "dpo", label_smoothing: 0.5 }));
   assertStringIncludes(smoothing, "wanted: a number at least 0 and below 0.5");
   const unknown = complaint(() =>
     trainOptions.given({ flags: { loss_type: "dop", label_smoothing: "0.1" } })
@@ -119,20 +113,20 @@ Deno.test("config: each loss has its own options and defaults, those of another 
 });
 
 Deno.test("config: resolved options resolve to themselves, with what a run records beside them", () => {
-  const resolved = parseTrainOptions({ model: "m", data: "d.jsonl", loss_type: "dpo", max_steps: 3 });
+  const resolved = trainOptions.resolve({ model: "m", data: "d.jsonl", loss_type: "dpo", max_steps: 3 });
   const recorded = { ...resolved, versions: { deno: "2" }, adapter: "some", data_hash: "00" };
-  assertEquals(parseTrainOptions(JSON.parse(JSON.stringify(recorded))), resolved);
+  assertEquals(trainOptions.resolve(JSON.parse(JSON.stringify(recorded))), resolved);
 });
 
 Deno.test("config: defaults", () => {
-  const train = parseTrainOptions({});
+  const train = trainOptions.resolve({});
   assertEquals(train.loss_type, "mipo");
   assertEquals(train.shuffle, true);
   assertEquals(train.token_budget, "auto");
   assertEquals(train.resume, false);
   assert(!("max_steps" in train) && !("output_dir" in train));
-  assertEquals(parseGenerateOptions({ model: "m", prompt: "p" }).temperature, 0);
-  assertEquals(parseInspectOptions({ model: "m", data: "d" }).rows, "0-2");
+  assertEquals(generateOptions.resolve({ model: "m", prompt: "p" }).temperature, 0);
+  assertEquals(inspectOptions.resolve({ model: "m", data: "d" }).rows, "0-2");
 });
 
 Deno.test("config: help lists every option with type, default and meaning", () => {

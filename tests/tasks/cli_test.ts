@@ -1,8 +1,10 @@
 /** The command line: arguments, config files, exit statuses, signals, standard output and error. */
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { inspectOptions, trainOptions } from "../../lib/commands/options.ts";
+import { inspectOptions } from "../../lib/commands/inspect.ts";
+import { trainOptions } from "../../lib/commands/train.ts";
+import { readConfig } from "../../lib/options/config_file.ts";
 import { InputError } from "../../lib/errors.ts";
-import { readArguments, readConfig } from "../../tasks/cli.ts";
+import { readArguments } from "../../tasks/arguments.ts";
 import { inTempDir } from "../temp_dir.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -61,10 +63,16 @@ Deno.test("cli: flags, switches, equals signs and one config file", () => {
   assertEquals(read("--resume", "runs/a/checkpoint-3").flags, { resume: "runs/a/checkpoint-3" });
   assertEquals(read("--no-resume").flags, { resume: false });
   assertEquals(read("--max-steps", "--seed", "1").flags, { max_steps: true, seed: "1" });
-  assertEquals(read("--data", "a", "--data", "b").flags, { data: "b" });
+  assertEquals(read("--prompt_length=7").flags, { prompt_length: "7" });
+  assertEquals(read("--shuffle", "false").flags, { shuffle: false });
+  assertEquals(read("--strict=false", "--betta", "1").flags, { strict: false, betta: "1" });
+  assertEquals(read("--data", "", "--output-dir=").flags, { data: "", output_dir: "" });
   assertEquals(read("-h").help, true);
-  const error = assertThrows(() => read("a.json", "--shuffle", "false"), InputError);
-  assertStringIncludes(error.message, '"false" is one too many');
+  const refused = (...args: string[]) => assertThrows(() => read(...args), InputError).message;
+  assertStringIncludes(refused("a.json", "b.json"), '"b.json" is one too many');
+  assertStringIncludes(refused("--data", "a", "--data", "b"), "--data is given twice");
+  assertStringIncludes(refused("-b", "3"), '"-b" is no flag');
+  assertStringIncludes(refused("--shuffle=maybe"), '--shuffle is "maybe", but takes no value');
 });
 
 Deno.test("cli: a config file that is missing, broken or no object is named", async () => {
@@ -73,10 +81,14 @@ Deno.test("cli: a config file that is missing, broken or no object is named", as
     await write("good.json", '{"seed": 7}');
     await write("broken.json", '{"seed": }');
     await write("list.json", "[1]");
+    await write("good.yaml", "# of a run\nseed: 7\nlearning_rate: 5.0e-7\nshuffle: false\n");
+    await write("broken.yml", "seed: [7\n");
+    assertEquals(await readConfig(`${folder}/good.yaml`), { seed: 7, learning_rate: 5e-7, shuffle: false });
+    await assertRejects(() => readConfig(`${folder}/broken.yml`), InputError, "broken.yml: it is not YAML");
     assertEquals(await readConfig(`${folder}/good.json`), { seed: 7 });
     await assertRejects(() => readConfig(`${folder}/none.json`), InputError, "none.json");
-    await assertRejects(() => readConfig(`${folder}/broken.json`), InputError, "broken.json is not JSON");
-    await assertRejects(() => readConfig(`${folder}/list.json`), InputError, "list.json holds a list");
+    await assertRejects(() => readConfig(`${folder}/broken.json`), InputError, "broken.json: it is not JSON");
+    await assertRejects(() => readConfig(`${folder}/list.json`), InputError, "list.json: it holds a list");
     await assertRejects(() => readConfig(folder), InputError, folder);
   });
 });

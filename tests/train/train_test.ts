@@ -3,7 +3,7 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../lib/errors.ts";
-import type { TrainOptions } from "../../lib/commands/options.ts";
+import type { TrainOptions } from "../../lib/train/options.ts";
 import { train } from "../../lib/commands/train.ts";
 import { fixturePath } from "../reference/fixture.ts";
 import { inTempDir } from "../temp_dir.ts";

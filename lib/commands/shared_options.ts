@@ -1,0 +1,46 @@
+/**
+ * Options that several tasks have, each with one meaning.
+ */
+import { z } from "../deps.ts";
+import { losses, type LossName } from "../losses/mod.ts";
+import type { ShapeOf } from "../options/types.ts";
+import type { RowOptions } from "../train/options.ts";
+
+/** What `model` may be. */
+export const MODEL =
+  "model directory (config.json, safetensors, tokenizer.json), or org/name on the Hugging Face hub";
+/** What `data` may be. */
+export const ROWS = "JSONL, JSON array or Parquet";
+
+/** A count. */
+export const wholeAbove0 = () => z.int().min(1);
+/** A path or a name. */
+export const text = () => z.string().min(1);
+
+export const model = text().describe(MODEL);
+export const computeDtype = z.enum(["f32", "bf16"]).default("f32").describe(
+  "format of matmul inputs; weights, gradients, norms, softmax, losses and every sum stay float32",
+);
+export const maxLength = z.int().min(2).default(1024).describe(
+  "tokens of a row, prompt and completion together; what is beyond is cut off",
+);
+export const seed = z.int().min(0).max(2 ** 32 - 1).default(42);
+export const output = text().optional().describe("JSONL file to write; by default standard output");
+
+/** Options of every task that runs a model over rows. */
+export const rowShape: ShapeOf<RowOptions> = {
+  max_length: maxLength,
+  token_budget: z.union([z.literal("auto"), wholeAbove0()]).default("auto").describe(
+    "tokens computed at a time (a micro-batch); bounds memory, does not change the result",
+  ),
+  compute_dtype: computeDtype,
+  share_prompt: z.boolean().default(true).describe(
+    "compute the prompt of a pair once for both completions: fewer tokens, the same gradient",
+  ),
+  strict: z.boolean().default(false).describe("fail where a row would be dropped, instead of counting it"),
+};
+
+const lossNames = Object.keys(losses) as [LossName, ...LossName[]];
+export const lossType = z.enum(lossNames).default("mipo").describe(
+  "training loss; brings options of its own",
+);
