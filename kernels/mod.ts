@@ -28,6 +28,7 @@ import embedding_sum from "./embedding_sum.wgsl" with { type: "text" };
 import gradnorm from "./gradnorm.wgsl" with { type: "text" };
 import gradnorm_total from "./gradnorm_total.wgsl" with { type: "text" };
 import group from "./group.wgsl" with { type: "text" };
+import gumbel from "./gumbel.wgsl" with { type: "text" };
 import lanes from "./lanes.wgsl" with { type: "text" };
 import logprob from "./logprob.wgsl" with { type: "text" };
 import logprob_backward from "./logprob_backward.wgsl" with { type: "text" };
@@ -68,6 +69,7 @@ export const kernels: Readonly<Record<string, string>> = {
   logprob_backward,
   logprob,
   lanes,
+  gumbel,
   group,
   gradnorm_total,
   gradnorm,

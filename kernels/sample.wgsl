@@ -5,6 +5,9 @@
 // depend on what else is in the batch.
 #include lanes
 #include group
+#if FILTER
+#include gumbel
+#end
 
 struct Params {
   row: u32, // words of a row of state
@@ -29,6 +32,11 @@ fn part(x: Lane, i: u32) -> f32 {
 #end
 }
 
+// Not NaN, for a value from memory. By its bits: a compiler that assumes finite arithmetic may fold comparisons.
+fn is_number(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) <= 0x7f800000u;
+}
+
 #if FILTER
 // Numbers in the order of the floats that they come from.
 fn order(x: f32) -> u32 {
@@ -49,11 +57,6 @@ fn hash(seed: vec4<u32>) -> u32 {
   v.z += v.x * v.y;
   v.w += v.y * v.z;
   return v.x;
-}
-
-// A draw from the Gumbel distribution.
-fn gumbel(random: u32) -> f32 {
-  return -log(-log((f32(random >> 8u) + 0.5) * 5.9604645e-8));
 }
 
 // How many logits (or how much of exp(logit − highest)) reach the bound; all lanes must call.
@@ -112,13 +115,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = lane; i < params.vocabulary; i += ${GROUP}u) {
     let x = logits[base + i];
 #for c in 0..VEC
+    let known${c} = is_number(part(x, ${c}u));
 #if FILTER
     let x${c} = part(x, ${c}u) * scale;
     let y${c} = x${c} + gumbel(hash(vec4(seed, i * ${VEC}u + ${c}u)));
-    if (order(x${c}) >= bound && y${c} > value) {
+    if (known${c} && order(x${c}) >= bound && y${c} > value) {
 #else
     let y${c} = part(x, ${c}u);
-    if (y${c} > value) {
+    if (known${c} && y${c} > value) {
 #end
       value = y${c};
       index = i * ${VEC}u + ${c}u;

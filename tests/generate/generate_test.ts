@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { openModelDirectory } from "../../lib/formats/huggingface.ts";
+import { writeSafetensors } from "../../lib/formats/safetensors_write.ts";
 import { Plan } from "../../lib/gpu/plan.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { readTensor, residentTensor, writeTensor } from "../../lib/gpu/tensor.ts";
@@ -20,9 +21,11 @@ import { samplingSettings } from "../../lib/ops/sample.ts";
 import { generate, type GenerationRow } from "../../lib/commands/generate.ts";
 import { Generator, type GeneratorOptions } from "../../lib/generate/generator.ts";
 import { gpuModel } from "../gpu_model.ts";
-import { difference, testGpu } from "../harness.ts";
+import { chiSquaredP } from "../chi_squared.ts";
+import { difference, randomNormal, testGpu } from "../harness.ts";
 import { packBatch } from "../reference/batch.ts";
 import { fixtureNames, fixturePath, fixtureWeights, loadFixture } from "../reference/fixture.ts";
+import { inTempDir } from "../temp_dir.ts";
 import { toBf16 } from "../reference/matmul.ts";
 import { logits as referenceLogits } from "../reference/network.ts";
 
@@ -189,7 +192,7 @@ Deno.test("under bf16 tokens are those of a model whose matrices are rounded, sa
   const plain = await Generator.create(gpu, params, size);
   const wanted = await Generator.create(gpu, rounded, size);
   // Of one token each: longer prompts round what goes into the products, too.
-  const prompts = Array.from({ length: 4 }, (_, i) => [7 + 31 * i]);
+  const prompts = Array.from({ length: 12 }, (_, i) => [7 + 31 * i]);
   const options = { ...GREEDY, temperature: 1, maxNewTokens: 39 };
   const found = await generator.generate(prompts, options);
   assertEquals(found, await wanted.generate(prompts, options));
@@ -289,6 +292,49 @@ Deno.test("generate: a completion ends at the model's last position, and a notic
   const room = config.max_position_embeddings - 5;
   assert(row.finish_reason === "stop" || row.tokens.length === room, `${row.tokens.length} of ${room}`);
   assert(notices.some((text) => text.includes("max_position_embeddings 256")), notices.join("; "));
+});
+
+/** Writes a model whose next token has these logits whatever came before: every layer adds nothing. */
+async function writeConstantModel(folder: string, logits: readonly number[]): Promise<void> {
+  const source = fixturePath("llama/policy");
+  for (const name of ["tokenizer.json", "tokenizer_config.json", "config.json"]) {
+    await Deno.copyFile(`${source}/${name}`, `${folder}/${name}`);
+  }
+  const directory = await openModelDirectory(source);
+  directory.close();
+  await writeSafetensors(
+    `${folder}/model.safetensors`,
+    [...directory.tensors].map(([name, { shape }]) => {
+      const [rows = 0, columns = 1] = shape;
+      const data = new Float32Array(rows * columns);
+      if (/norm|embed_tokens/.test(name)) data.fill(1);
+      if (name === "lm_head.weight") {
+        data.forEach((_, i) => data[i] = logits[Math.floor(i / columns)]! / columns);
+      }
+      return { name, shape, dtype: "F32" as const, data };
+    }),
+  );
+}
+
+Deno.test("generate: at temperature 1 tokens are drawn from the model's softmax, whatever the seed", async () => {
+  const logits = [...randomNormal(384, 5, 2)];
+  logits[1] = -60; // the end token
+  const largest = Math.max(...logits);
+  const sum = logits.reduce((total, x) => total + Math.exp(x - largest), 0);
+  const softmax = logits.map((x) => Math.exp(x - largest) / sum);
+  await inTempDir(async (model) => {
+    await writeConstantModel(model, logits);
+    const prompts = `${model}/prompts.jsonl`;
+    await Deno.writeTextFile(prompts, '{"prompt": "The"}\n'.repeat(32));
+    for (const seed of [1, 2, 3, 42, 4_000_000_000]) {
+      const { rows } = await generate({ model, prompts, temperature: 1, max_new_tokens: 240, seed });
+      const counts = new Array<number>(384).fill(0);
+      for (const token of rows.flatMap(({ tokens }) => tokens)) counts[token]!++;
+      assertEquals(counts.reduce((total, n) => total + n), 32 * 240);
+      const p = chiSquaredP(counts, softmax);
+      assert(p > 0.001, `seed ${seed}: p ${p}`);
+    }
+  });
 });
 
 Deno.test("the kernel variants for GPUs generate the same tokens", async () => {

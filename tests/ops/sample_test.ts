@@ -1,8 +1,11 @@
 /** Sampling: what is chosen, how often, and the slots' bookkeeping. */
 import { assert, assertEquals } from "@std/assert";
+import { kernels } from "../../kernels/mod.ts";
+import { createBuffer, readBuffer } from "../../lib/gpu/device.ts";
 import { STATE_HEADER } from "../../lib/ops/decode.ts";
 import { sample, type SamplingOptions, samplingSettings, SETTINGS_WORDS } from "../../lib/ops/sample.ts";
-import { randomNormal, runOp } from "../harness.ts";
+import { chiSquaredP } from "../chi_squared.ts";
+import { randomNormal, runOp, testGpu } from "../harness.ts";
 
 const GREEDY: SamplingOptions = { temperature: 0, topK: 0, topP: 1, seed: 1, eosIds: [] };
 const DRAWN: SamplingOptions = { ...GREEDY, temperature: 1 };
@@ -113,11 +116,44 @@ Deno.test("top_k 1 and a tiny top_p are greedy", async () => {
   }
 });
 
-const LOGITS = [0.5, -1, 2, 1.5, -0.5, 1.5, 0, -3];
+/**
+ * Draws `slots` · `steps` tokens from one row of logits and counts them: the prompts are 0 to `slots` - 1, and every
+ * step is a position further.
+ */
+async function countDraws(
+  row: readonly number[],
+  options: SamplingOptions & { slots: number; steps: number },
+): Promise<number[]> {
+  const { slots, steps } = options;
+  const words = STATE_HEADER + steps;
+  const state = new Uint32Array(slots * words);
+  for (let b = 0; b < slots; b++) state.set([0, 1, steps + 1, b, 1, 0], b * words);
+  const { state: after } = await runOp(
+    {
+      logits: { shape: [slots, row.length], data: repeated(row, slots).logits },
+      state: { shape: [slots, words], data: state },
+      settings: { shape: [SETTINGS_WORDS], data: samplingSettings(options) },
+    },
+    (rec, t) => {
+      for (let i = 0; i < steps; i++) {
+        sample(rec, { logits: t.logits!, state: t.state!, settings: t.settings! }, {
+          greedy: false,
+          group: 8, // the quickest on software adapters; draws do not depend on it
+        });
+      }
+    },
+  );
+  const drawn = new Uint32Array(after!.buffer, after!.byteOffset, after!.length);
+  const counts = new Array<number>(row.length).fill(0);
+  for (let b = 0; b < slots; b++) {
+    for (let i = 0; i < steps; i++) counts[drawn[b * words + STATE_HEADER + i]!]!++;
+  }
+  return counts;
+}
 
 /** The distribution by Transformers' rules, in float64. */
-function distribution({ temperature, topK, topP }: SamplingOptions): number[] {
-  const scaled = LOGITS.map((x) => x / temperature);
+function distribution(row: readonly number[], { temperature, topK, topP }: SamplingOptions): number[] {
+  const scaled = row.map((x) => x / temperature);
   const sorted = [...scaled].sort((a, b) => b - a);
   let bound = topK > 0 ? sorted[topK - 1]! : -Infinity;
   const mass = (from: number) => scaled.filter((x) => x >= from).reduce((sum, x) => sum + Math.exp(x), 0);
@@ -125,32 +161,79 @@ function distribution({ temperature, topK, topP }: SamplingOptions): number[] {
   return scaled.map((x) => x >= bound ? Math.exp(x) / mass(bound) : 0);
 }
 
+const FEW = [0.5, -1, 2, 1.5, -0.5, 1.5, 0, -3];
+// Sixteen likely tokens; the others are drawn five times in a million, all together. Noise that is infinite for one
+// number in 2²⁴ would draw them thirty times more often.
+const MANY = Array.from({ length: 512 }, (_, i) => i % 32 === 7 ? Math.sin(i) : Math.log(5e-6 * 16 / 496));
+
 const SAMPLINGS = [
-  { temperature: 1 },
-  { temperature: 2 },
-  { temperature: 0.7, topK: 4 },
-  { temperature: 1, topK: 2 }, // the second and third are equal: both stay
-  { temperature: 1, topP: 0.8 },
-  { temperature: 1.3, topK: 6, topP: 0.9 },
+  { logits: MANY, draws: 1_000_000, temperature: 1 },
+  { logits: FEW, draws: 1_000_000, temperature: 2 },
+  { logits: FEW, draws: 100_000, temperature: 0.7, topK: 4 },
+  { logits: FEW, draws: 100_000, temperature: 1, topK: 2 }, // the second and third are equal: both stay
+  { logits: FEW, draws: 100_000, temperature: 1, topP: 0.8 },
+  { logits: FEW, draws: 200_000, temperature: 1.3, topK: 6, topP: 0.9 },
 ];
 
-for (const [i, given] of SAMPLINGS.entries()) {
-  Deno.test(`draws follow the distribution: ${JSON.stringify(given)}`, async () => {
+for (const [i, { logits, draws, ...given }] of SAMPLINGS.entries()) {
+  Deno.test(`${draws} draws of ${logits.length} follow the softmax: ${JSON.stringify(given)}`, async () => {
     const options = { ...DRAWN, ...given, seed: 1000 + i };
-    const draws = 4000;
-    const { logits, slots } = repeated(LOGITS, draws);
-    const counts = new Array<number>(LOGITS.length).fill(0);
-    for (const slot of await choose(logits, { ...options, slots })) counts[slot[0]!]!++;
-    const expected = distribution(options);
-    let chi = 0;
-    expected.forEach((p, id) => {
-      if (p === 0) assertEquals(counts[id], 0, `token ${id} was ruled out`);
-      else chi += (counts[id]! - draws * p) ** 2 / (draws * p);
-    });
-    // Seven degrees of freedom at most: 29.9 is exceeded once in 10,000 fair runs, and the seed is fixed.
-    assert(chi < 29.9, `chi-square ${chi}: ${counts} of ${expected.map((p) => Math.round(draws * p))}`);
+    const steps = 125;
+    const counts = await countDraws(logits, { ...options, slots: draws / steps, steps });
+    assertEquals(counts.reduce((sum, n) => sum + n), draws);
+    // The seed is fixed, so this is no lottery.
+    const p = chiSquaredP(counts, distribution(logits, options));
+    assert(p > 0.001, `p ${p}: ${counts}`);
   });
 }
+
+/** The noise of the numbers n · 256 (even n) and n · 256 + 255 (odd n) for n from 0 to 2²⁴ - 1. */
+async function noise(): Promise<Float32Array> {
+  const gpu = await testGpu();
+  const device = gpu.device!;
+  const code = `${kernels.gumbel}
+    @group(0) @binding(0) var<storage, read_write> values: array<f32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+      for (var i = 0u; i < 64u; i++) {
+        let n = (group.x * 64u + lane) * 64u + i;
+        values[n] = gumbel(n * 256u + n % 2u * 255u);
+      }
+    }`;
+  const pipeline = device.createComputePipeline({
+    layout: "auto",
+    compute: { module: device.createShaderModule({ code }) },
+  });
+  const buffer = createBuffer(gpu, 4 * 2 ** 24, "noise");
+  const entries = [{ binding: 0, resource: { buffer } }];
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+  pass.dispatchWorkgroups(2 ** 24 / 64 / 64);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  const values = new Float32Array(await readBuffer(gpu, buffer, { offset: 0, sizeBytes: buffer.size }));
+  buffer.destroy();
+  return values;
+}
+
+Deno.test("the noise is finite and falls over the whole range of its number, and is exact where it is high", async () => {
+  const values = await noise();
+  let last = Infinity;
+  values.forEach((value, n) => {
+    const number = n * 256 + n % 2 * 255;
+    if (!Number.isFinite(value)) throw new Error(`noise ${value} of ${number}`);
+    // 4.8e-7 is what WGSL allows a logarithm near 1
+    if (value > last + 1e-6) throw new Error(`noise rises from ${last} to ${value} at ${number}`);
+    last = value;
+    if (n % 1021 > 1 || n > 2 ** 23) return;
+    const expected = -Math.log(-Math.log1p(-(number + 0.5) / 2 ** 32));
+    if (Math.abs(value - expected) > 1e-6 * Math.max(1, Math.abs(expected))) {
+      throw new Error(`noise ${value} of ${number}, expected ${expected}`);
+    }
+  });
+});
 
 Deno.test("draws depend on seed, prompt and position, not on the slot or the number of invocations", async () => {
   const V = 500;
