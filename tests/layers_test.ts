@@ -53,9 +53,19 @@ function roomOf(path: string): string {
   return `lib/${parts[1].replace(/\.ts$/, "")}`;
 }
 
+/** A source text without its comments. */
+function codeOf(source: string): string {
+  return source.split("\n").filter((line) => !/^\s*(\*|\/\*\*|\/\/)/.test(line)).join("\n");
+}
+
+/** Whether a source text asks for Deno's own functions. */
+function knowsDeno(source: string): boolean {
+  return /(?<![\w$.])Deno\s*[.[)]|typeof Deno\b/.test(codeOf(source).replaceAll(/\/\/.*$/gm, ""));
+}
+
 /** Every module specifier in a source text: static and dynamic imports, re-exports, types. */
 function specifiersOf(source: string): string[] {
-  const code = source.split("\n").filter((line) => !/^\s*(\*|\/\*\*|\/\/)/.test(line)).join("\n");
+  const code = codeOf(source);
   const found = [
     ...code.matchAll(/^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/gm),
     ...code.matchAll(/^\s*import\s*["']([^"']+)["']/gm),
@@ -71,13 +81,17 @@ async function* sources(folder: string): AsyncGenerator<string> {
   }
 }
 
-async function allImports(): Promise<Import[]> {
+async function allFiles(): Promise<string[]> {
   const files = ["mod.ts"];
   for (const folder of ["lib/", "kernels/", "tasks/"]) {
     for await (const file of sources(folder)) files.push(file);
   }
+  return files;
+}
+
+async function allImports(): Promise<Import[]> {
   const imports: Import[] = [];
-  for (const file of files) {
+  for (const file of await allFiles()) {
     for (const specifier of specifiersOf(await Deno.readTextFile(new URL(file, ROOT)))) {
       imports.push({ file, specifier });
     }
@@ -107,6 +121,20 @@ Deno.test("layers: every import points to the same room or to one below", async 
   // A table of layers that no import is held against would prove nothing.
   assert(imports.length > 50, `only ${imports.length} imports were found`);
   assertEquals(imports.map(objection).filter((text) => text !== undefined), []);
+});
+
+Deno.test("layers: only lib/io and tasks know Deno, so that the rest runs elsewhere too", async () => {
+  const knowing = new Set<string>();
+  for (const file of await allFiles()) {
+    if (knowsDeno(await Deno.readTextFile(new URL(file, ROOT)))) knowing.add(roomOf(file));
+  }
+  assertEquals([...knowing].sort(), ["lib/io", "tasks"]);
+  for (const text of ["await Deno.stat(path)", "(typeof Deno)", 'Deno["stat"]', "f(Deno)"]) {
+    assert(knowsDeno(text), text);
+  }
+  for (const text of ["// Deno.stat", " * 11 ms in Deno)", 'const name = "deno"', "x(); // as Deno.stat"]) {
+    assert(!knowsDeno(text), text);
+  }
 });
 
 Deno.test("layers: imports are found in every form they take", () => {

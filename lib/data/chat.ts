@@ -3,7 +3,7 @@
  */
 import { Template } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
 
 /** One turn of a conversation. */
 export interface Message {

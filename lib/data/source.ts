@@ -3,6 +3,7 @@
  */
 import { loadParquet } from "../deps.ts";
 import { InputError } from "../errors.ts";
+import { openFile, openStream, readText } from "../io/files.ts";
 import { describe } from "../io/json.ts";
 
 /** One row as stored. */
@@ -27,31 +28,13 @@ export async function* readRows(path: string): AsyncGenerator<RawRow> {
   else yield* lineRows(path);
 }
 
+const WANTED = "a data file (JSONL, JSON or Parquet)";
+
 async function firstBytes(path: string): Promise<Uint8Array> {
-  let file: Deno.FsFile;
-  try {
-    file = await Deno.open(path);
-    if ((await file.stat()).isDirectory) {
-      file.close();
-      throw new InputError(`${path}: is a directory; a data file (JSONL, JSON or Parquet) was expected.`);
-    }
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    const missing = error instanceof Deno.errors.NotFound;
-    throw new InputError(
-      `${path}: ${
-        missing ? "no such file" : (error as Error).message
-      }; a data file (JSONL, JSON or Parquet) was ` +
-        "expected. Check the path.",
-      { cause: error },
-    );
-  }
-  try {
-    const bytes = new Uint8Array(4096);
-    return bytes.subarray(0, await file.read(bytes) ?? 0);
-  } finally {
-    file.close();
-  }
+  const reader = (await openStream(path, WANTED)).getReader();
+  const { value } = await reader.read();
+  await reader.cancel();
+  return value ?? new Uint8Array();
 }
 
 function firstCharacter(bytes: Uint8Array): string {
@@ -80,8 +63,8 @@ async function* lineRows(path: string): AsyncGenerator<RawRow> {
 
 /** The lines of a UTF-8 file, read as a stream, without their ends. */
 async function* lines(path: string): AsyncGenerator<string> {
-  const file = await Deno.open(path);
-  const stream = file.readable.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
+  const bytes = await openStream(path, WANTED);
+  const stream = bytes.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
   let rest: string[] = [], count = 0;
   try {
     for await (const chunk of stream) {
@@ -105,7 +88,7 @@ async function* lines(path: string): AsyncGenerator<string> {
 async function* arrayRows(path: string): AsyncGenerator<RawRow> {
   let values: unknown[];
   try {
-    values = JSON.parse((await Deno.readTextFile(path)).replace(/^\ufeff/, ""));
+    values = JSON.parse(await readText(path));
   } catch (error) {
     throw new InputError(
       `${path}: begins as a JSON array but is not valid JSON (${
@@ -121,26 +104,14 @@ const PARQUET_BLOCK = 1000;
 
 async function* parquetRows(path: string): AsyncGenerator<RawRow> {
   const { parquet, compressors } = await loadParquet();
-  const file = await Deno.open(path);
+  const file = await openFile(path, WANTED);
   try {
-    const byteLength = (await file.stat()).size;
-    const slice = async (start: number, end = byteLength): Promise<ArrayBuffer> => {
-      const bytes = new Uint8Array(end - start);
-      await file.seek(start, Deno.SeekMode.Start);
-      for (let done = 0; done < bytes.length;) {
-        const got = await file.read(bytes.subarray(done));
-        if (got === null) throw new Error("the file ends early");
-        done += got;
-      }
-      return bytes.buffer;
-    };
-    let turn: Promise<unknown> = Promise.resolve(); // one handle has one position
     const buffer = {
-      byteLength,
-      slice: (start: number, end?: number) => {
-        const result = turn.then(() => slice(start, end));
-        turn = result.catch(() => {});
-        return result;
+      byteLength: file.sizeBytes,
+      slice: async (start: number, end = file.sizeBytes): Promise<ArrayBuffer> => {
+        const bytes = new Uint8Array(end - start);
+        await file.fill(start, bytes);
+        return bytes.buffer;
       },
     };
     const metadata = await parquet.parquetMetadataAsync(buffer);

@@ -6,7 +6,8 @@
  */
 import { Tokenizer as HubTokenizer } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
+import { readJsonObject } from "../io/json.ts";
 import { type ChatTemplate, findTemplate, type Message } from "./chat.ts";
 import { repairDecoder, repairDefinition, replaceBpe } from "./tokenizer_repair.ts";
 

@@ -4,7 +4,9 @@
 import { InputError } from "../errors.ts";
 import { type Dtype, type FloatDtype, TORCH_NAME } from "./dtype.ts";
 import { TOKENIZER_FILES } from "../io/hub.ts";
-import { describe, readJsonObject } from "../io/json.ts";
+import { isDirectory, isFile, readBytes } from "../io/files.ts";
+import { describe, readJsonObject, writeJson } from "../io/json.ts";
+import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 const SINGLE = "model.safetensors";
@@ -55,24 +57,6 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
     };
   } catch (error) {
     shards.forEach((file) => file.close());
-    throw error;
-  }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw error;
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   }
 }
@@ -167,56 +151,22 @@ export interface WriteModelOptions {
  * @throws {InputError} when `path` exists, is not an empty directory and `replace` is not set
  */
 export async function writeModelDirectory(path: string, options: WriteModelOptions): Promise<void> {
-  const target = path.replace(/[/\\]+$/, "");
-  if (!options.replace && !await isFreePath(target)) {
-    throw new InputError(
-      `${target}: exists already, and is not overwritten. Name another directory, or remove it.`,
-    );
-  }
-  const aside = `${target}.partial`;
-  await removeTree(aside);
-  await Deno.mkdir(aside, { recursive: true });
-  try {
-    await writeContents(aside, options);
-    const old = `${target}.old`;
-    await removeTree(old);
-    if (options.replace && !await isFreePath(target)) await Deno.rename(target, old);
-    else await removeTree(target);
-    await Deno.rename(aside, target);
-    await removeTree(old);
-  } catch (error) {
-    await removeTree(aside);
-    throw error;
-  }
+  await writeWholeDirectory(path, (aside) => writeModelFiles(aside, options), { replace: options.replace });
 }
 
-async function isFreePath(path: string): Promise<boolean> {
-  if (await isFile(path)) return false;
-  if (!await isDirectory(path)) return true;
-  for await (const _ of Deno.readDir(path)) return false;
-  return true;
-}
-
-async function removeTree(path: string): Promise<void> {
-  try {
-    await Deno.remove(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-async function writeContents(path: string, options: WriteModelOptions): Promise<void> {
+/** Writes a model's files into a directory that is being written. */
+export async function writeModelFiles(path: string, options: WriteModelOptions): Promise<void> {
   const { config, dtype, tensors, companionsFrom } = options;
   const stored = { ...config };
   // Transformers 5 writes `dtype`, 4 wrote `torch_dtype`; both read the latter.
   for (const key of "dtype" in stored ? ["dtype"] : ["torch_dtype"]) stored[key] = TORCH_NAME[dtype];
   if ("torch_dtype" in stored) stored.torch_dtype = TORCH_NAME[dtype];
-  await Deno.writeTextFile(`${path}/config.json`, JSON.stringify(stored, null, 2) + "\n");
+  await writeJson(`${path}/config.json`, stored);
   if (companionsFrom !== undefined) {
     for (const name of TOKENIZER_FILES) {
       if (await isFile(`${companionsFrom}/${name}`)) {
         // Contents only: the copy must be writable though the original may not be.
-        await Deno.writeFile(`${path}/${name}`, await Deno.readFile(`${companionsFrom}/${name}`));
+        await writeWhole(`${path}/${name}`, await readBytes(`${companionsFrom}/${name}`));
       }
     }
   }

@@ -4,6 +4,7 @@
  * Source: https://github.com/huggingface/safetensors#format
  */
 import { InputError } from "../errors.ts";
+import { openFile, type RandomAccessFile } from "../io/files.ts";
 import { decodeFloats, type Dtype, isFloatDtype, ITEM_SIZE } from "./dtype.ts";
 
 export { type TensorData, type TensorSource, writeSafetensors } from "./safetensors_write.ts";
@@ -40,41 +41,22 @@ const PIECE_BYTES = 1 << 24;
  * @throws {InputError} naming the file, the tensor and what is wrong
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await openFile(path);
+  const file = await openFile(path, "a safetensors file");
   try {
-    const sizeBytes = (await file.stat()).size;
-    const { tensors, metadata } = await readHeader(file, path, sizeBytes);
-    return makeReader(file, path, tensors, metadata);
+    const { tensors, metadata } = await readHeader(file);
+    return makeReader(file, tensors, metadata);
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-async function openFile(path: string): Promise<Deno.FsFile> {
-  try {
-    return await Deno.open(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new InputError(`${path}: no such file; a safetensors file was expected here. Check the path.`);
-    }
-    throw error;
-  }
-}
-
 function makeReader(
-  file: Deno.FsFile,
-  path: string,
+  file: RandomAccessFile,
   tensors: Map<string, TensorInfo>,
   metadata: Record<string, string>,
 ): SafetensorsFile {
-  // One handle has one position: reads wait for each other.
-  let turn: Promise<unknown> = Promise.resolve();
-  const queued = <T>(work: () => Promise<T>): Promise<T> => {
-    const result = turn.then(work);
-    turn = result.catch(() => {});
-    return result;
-  };
+  const { path } = file;
   const find = (name: string): TensorInfo => {
     const info = tensors.get(name);
     if (!info) throw new InputError(`${path}: no tensor "${name}" in this file.`);
@@ -91,54 +73,41 @@ function makeReader(
           `${path}: tensor "${name}" is stored as ${dtype}; F32, F16 or BF16 is needed here. Convert the weights first.`,
         );
       }
-      return await queued(async () => {
-        const out = new Float32Array(info.sizeBytes / ITEM_SIZE[dtype]);
-        if (dtype === "F32") await fill(file, info.byteOffset, new Uint8Array(out.buffer), path);
-        else {
-          const piece = new Uint8Array(Math.min(PIECE_BYTES, info.sizeBytes));
-          for (let done = 0; done < info.sizeBytes; done += piece.length) {
-            const bytes = piece.subarray(0, Math.min(piece.length, info.sizeBytes - done));
-            await fill(file, info.byteOffset + done, bytes, path);
-            decodeFloats(bytes, dtype, out.subarray(done / 2, (done + bytes.length) / 2));
-          }
+      const out = new Float32Array(info.sizeBytes / ITEM_SIZE[dtype]);
+      if (dtype === "F32") await file.fill(info.byteOffset, new Uint8Array(out.buffer));
+      else {
+        const piece = new Uint8Array(Math.min(PIECE_BYTES, info.sizeBytes));
+        for (let done = 0; done < info.sizeBytes; done += piece.length) {
+          const bytes = piece.subarray(0, Math.min(piece.length, info.sizeBytes - done));
+          await file.fill(info.byteOffset + done, bytes);
+          decodeFloats(bytes, dtype, out.subarray(done / 2, (done + bytes.length) / 2));
         }
-        return out;
-      });
+      }
+      return out;
     },
     async readBytes(name) {
       const info = find(name);
-      return await queued(async () => {
-        const bytes = new Uint8Array(info.sizeBytes);
-        await fill(file, info.byteOffset, bytes, path);
-        return bytes;
-      });
+      const bytes = new Uint8Array(info.sizeBytes);
+      await file.fill(info.byteOffset, bytes);
+      return bytes;
     },
     close: () => file.close(),
   };
 }
 
-/** Reads exactly `bytes.length` bytes from `offset` on. */
-async function fill(file: Deno.FsFile, offset: number, bytes: Uint8Array, path: string): Promise<void> {
-  await file.seek(offset, Deno.SeekMode.Start);
-  for (let done = 0; done < bytes.length;) {
-    const got = await file.read(bytes.subarray(done, Math.min(bytes.length, done + (1 << 30))));
-    if (got === null) throw new InputError(`${path}: the file ended early; it changed while it was read.`);
-    done += got;
-  }
-}
-
-async function readHeader(file: Deno.FsFile, path: string, sizeBytes: number) {
+async function readHeader(file: RandomAccessFile) {
+  const { path, sizeBytes } = file;
   const wrong = (what: string) =>
     new InputError(`${path}: not a whole safetensors file: ${what}. Download or save the file again.`);
   if (sizeBytes < 8) throw wrong(`it has ${sizeBytes} bytes, less than the 8 of the header's length`);
   const head = new Uint8Array(8);
-  await fill(file, 0, head, path);
+  await file.fill(0, head);
   const length = Number(new DataView(head.buffer).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES || 8 + length > sizeBytes) {
     throw wrong(`its header claims ${length} bytes, the file has ${sizeBytes}`);
   }
   const text = new Uint8Array(length);
-  await fill(file, 8, text, path);
+  await file.fill(8, text);
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));

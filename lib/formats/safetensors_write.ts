@@ -1,6 +1,7 @@
 /**
  * Writing safetensors files, tensor by tensor.
  */
+import { writeWhole } from "../io/whole.ts";
 import { type Dtype, encodeFloats, isFloatDtype, ITEM_SIZE } from "./dtype.ts";
 
 /** A tensor to be written. Floats are converted to a float dtype; bytes are written as they are. */
@@ -38,10 +39,8 @@ export async function writeSafetensors(
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
   head.set(text, 8);
 
-  const aside = `${path}.partial`;
-  const file = await Deno.open(aside, { write: true, create: true, truncate: true });
-  try {
-    await writeAll(file, head);
+  await writeWhole(path, async (sink) => {
+    await sink.write(head);
     for (const [i, source] of order.entries()) {
       const bytes = toBytes(typeof source.data === "function" ? await source.data() : source.data, source);
       if (bytes.length !== sizes[i]) {
@@ -51,23 +50,12 @@ export async function writeSafetensors(
           } bytes, got ${bytes.length}`,
         );
       }
-      await writeAll(file, bytes);
+      await sink.write(bytes);
     }
-    await file.sync();
-  } catch (error) {
-    file.close();
-    await Deno.remove(aside);
-    throw error;
-  }
-  file.close();
-  await Deno.rename(aside, path);
+  });
 }
 
 function toBytes(data: TensorData, { dtype }: TensorSource): Uint8Array<ArrayBuffer> {
   if (data instanceof Float32Array && isFloatDtype(dtype)) return encodeFloats(data, dtype);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done, done + (1 << 30)));
 }

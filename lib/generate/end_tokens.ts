@@ -1,7 +1,8 @@
 /** Which tokens end a completion. */
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
+import { readJsonObject } from "../io/json.ts";
 import { MAX_END_TOKENS } from "../ops/sample.ts";
 import type { OpenModel } from "../load/model.ts";
 

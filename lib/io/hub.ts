@@ -3,7 +3,7 @@
  * `HF_HOME/hub/models--org--name/snapshots/COMMIT/FILE`, with the commit of a branch in `refs/BRANCH`.
  */
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "./json.ts";
+import { exists, readTextIfPresent } from "./files.ts";
 
 /** Files beside the weights that go along with a model. */
 export const TOKENIZER_FILES = [
@@ -205,14 +205,4 @@ function shardsOf(index: string): string[] {
     throw new InputError(`${INDEX} names ${JSON.stringify(odd)}, which is no safetensors file`);
   }
   return names;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw error;
-  }
 }

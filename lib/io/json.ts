@@ -1,17 +1,9 @@
 /**
- * Reading small text and JSON files, with errors that name the file.
+ * Reading small JSON files, with errors that name the file; writing them.
  */
 import { InputError } from "../errors.ts";
-
-/** A file's text, or `undefined` if there is no such file. */
-export async function readTextIfPresent(path: string): Promise<string | undefined> {
-  try {
-    return (await Deno.readTextFile(path)).replace(/^\ufeff/, "");
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
-}
+import { readTextIfPresent } from "./files.ts";
+import { writeWhole } from "./whole.ts";
 
 /**
  * A file's JSON object.
@@ -35,6 +27,11 @@ export async function readJsonObject(path: string, purpose: string): Promise<Rec
     throw new InputError(`${path}: a JSON object with ${purpose} was expected, found ${describe(value)}.`);
   }
   return value as Record<string, unknown>;
+}
+
+/** Writes a value as an indented JSON file. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeWhole(path, JSON.stringify(value, null, 2) + "\n");
 }
 
 /** What kind of JSON value this is, for messages: "a string", "a list", ... */

@@ -3,6 +3,7 @@
  */
 import { checkVocabulary, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
+import { exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -45,13 +46,8 @@ export async function openModel(nameOrPath: string, hooks: RunHooks = {}): Promi
 
 /** A run directory stands for the model that it trained. */
 async function trainedModelIn(path: string): Promise<string> {
-  try {
-    await Deno.stat(`${path}/metrics.jsonl`);
-    await Deno.stat(`${path}/model/config.json`);
-    return `${path}/model`;
-  } catch {
-    return path;
-  }
+  const trained = await exists(`${path}/metrics.jsonl`) && await exists(`${path}/model/config.json`);
+  return trained ? `${path}/model` : path;
 }
 
 /** The tokenizer of an open model, checked against its vocabulary. */

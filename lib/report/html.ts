@@ -2,6 +2,8 @@
  * A run's `report.html`: curves, K histogram, samples and options on one page that needs nothing else.
  */
 import { InputError } from "../errors.ts";
+import { readTextIfPresent } from "../io/files.ts";
+import { writeWhole } from "../io/whole.ts";
 import { histogram, lineChart, type Series } from "./charts.ts";
 import { durationText, shortNumber } from "./progress.ts";
 import type { Sample } from "../events.ts";
@@ -64,7 +66,7 @@ export async function writeReport(runDir: string): Promise<string> {
   const reference = await readIfThere(`${runDir}/reference.json`, JSON.parse) as { K?: number[] } | undefined;
   const name = runDir.replace(/[\/\\]+$/, "").split(/[\/\\]/).at(-1) ?? runDir;
   const path = `${runDir}/report.html`;
-  await Deno.writeTextFile(path, reportHtml({ name, config, metrics, samples, K: reference?.K }));
+  await writeWhole(path, reportHtml({ name, config, metrics, samples, K: reference?.K }));
   return path;
 }
 
@@ -173,13 +175,8 @@ function parseLines(text: string): MetricsRow[] {
 }
 
 async function readIfThere<T>(path: string, parse: (text: string) => T): Promise<T | undefined> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const text = await readTextIfPresent(path);
+  if (text === undefined) return undefined;
   try {
     return parse(text);
   } catch (error) {

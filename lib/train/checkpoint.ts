@@ -5,8 +5,11 @@
  * and counts are all the state there is besides the tensors.
  */
 import { InputError } from "../errors.ts";
-import { openModelDirectory, writeModelDirectory } from "../formats/huggingface.ts";
-import { readJsonObject } from "../io/json.ts";
+import { openModelDirectory, writeModelFiles } from "../formats/huggingface.ts";
+import { listDirectory, removeTree } from "../io/files.ts";
+import { readJsonObject, writeJson } from "../io/json.ts";
+import { trimSlashes } from "../io/paths.ts";
+import { writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
@@ -38,9 +41,12 @@ export interface CheckpointContent {
 /** Writes `checkpoint-N` into a run directory and returns its path. */
 export async function saveCheckpoint(gpu: Gpu, runDir: string, content: CheckpointContent): Promise<string> {
   const path = `${runDir}/checkpoint-${content.state.step}`;
-  const aside = `${runDir}/partial-checkpoint`;
-  await Deno.remove(aside, { recursive: true }).catch(() => {});
-  await writeModelDirectory(aside, {
+  await writeWholeDirectory(path, (aside) => writeFiles(gpu, aside, content), { replace: true });
+  return path;
+}
+
+async function writeFiles(gpu: Gpu, path: string, content: CheckpointContent): Promise<void> {
+  await writeModelFiles(path, {
     config: content.params.config.raw,
     dtype: "F32",
     tensors: await readParams(gpu, content.params),
@@ -52,12 +58,8 @@ export async function saveCheckpoint(gpu: Gpu, runDir: string, content: Checkpoi
       moments.push({ name: `${part}.${name}`, shape, data, dtype: "F32" as const });
     }
   }
-  await writeSafetensors(`${aside}/${OPTIMIZER}`, moments);
-  const state = { ...content.state, options: content.options };
-  await Deno.writeTextFile(`${aside}/${STATE}`, JSON.stringify(state, null, 2) + "\n");
-  await Deno.remove(path, { recursive: true }).catch(() => {});
-  await Deno.rename(aside, path);
-  return path;
+  await writeSafetensors(`${path}/${OPTIMIZER}`, moments);
+  await writeJson(`${path}/${STATE}`, { ...content.state, options: content.options });
 }
 
 /** Reads a checkpoint's state. */
@@ -108,20 +110,16 @@ export async function loadCheckpoint(gpu: Gpu, path: string, params: ParamStore)
 /** The checkpoints in a run directory, latest last. */
 export async function listCheckpoints(runDir: string): Promise<{ step: number; path: string }[]> {
   const found: { step: number; path: string }[] = [];
-  try {
-    for await (const { name, isDirectory } of Deno.readDir(runDir)) {
-      const step = NAME.exec(name)?.[1];
-      if (isDirectory && step !== undefined) found.push({ step: Number(step), path: `${runDir}/${name}` });
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  for (const { name, isDirectory } of await listDirectory(runDir)) {
+    const step = NAME.exec(name)?.[1];
+    if (isDirectory && step !== undefined) found.push({ step: Number(step), path: `${runDir}/${name}` });
   }
   return found.sort((a, b) => a.step - b.step);
 }
 
 /** Where `resume` points: a checkpoint's path, or with `true` the latest in the run directory. */
 export async function findCheckpoint(resume: true | string, runDir: string): Promise<string> {
-  if (typeof resume === "string") return resume.replace(/[/\\]+$/, "");
+  if (typeof resume === "string") return trimSlashes(resume);
   const latest = (await listCheckpoints(runDir)).at(-1);
   if (latest) return latest.path;
   throw new InputError(
@@ -133,6 +131,6 @@ export async function findCheckpoint(resume: true | string, runDir: string): Pro
 export async function pruneCheckpoints(runDir: string, keep: number): Promise<void> {
   const all = await listCheckpoints(runDir);
   for (const { path } of all.slice(0, Math.max(0, all.length - keep))) {
-    await Deno.remove(path, { recursive: true });
+    await removeTree(path);
   }
 }

@@ -9,6 +9,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
 import { getLoss, type Hyper, type LossDefinition, lossHyper } from "../losses/mod.ts";
 import { findCheckpoint, readState, type TrainState } from "./checkpoint.ts";
+import { trimSlashes } from "../io/paths.ts";
 import { checkPositions, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "./options.ts";
@@ -41,7 +42,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     throw new TypeError("model and data must be given or filled in");
   }
   const loss = getLoss(options.loss_type);
-  const runDir = (options.output_dir ?? await freshRunDir()).replace(/[/\\]+$/, "");
+  const runDir = trimSlashes(options.output_dir ?? await freshRunDir());
   const checkpoint = options.resume ? await openCheckpoint(options.resume, runDir) : undefined;
   await checkRunDir(runDir, { resume: checkpoint !== undefined });
   const policy = await openModel(model, hooks);

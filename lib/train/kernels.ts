@@ -2,7 +2,8 @@
  * The kernels of one training run: settled before its first plan, recorded with the run, and the same on resuming.
  */
 import { InputError } from "../errors.ts";
-import { readJsonObject, readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
+import { readJsonObject } from "../io/json.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunHooks } from "../events.ts";
 import { tokenTotal } from "./pairs.ts";

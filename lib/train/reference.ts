@@ -8,7 +8,8 @@ import { planMicroBatches } from "../data/plan.ts";
 import { sha256Hex } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import type { Scorer } from "./engine.ts";
-import { writeAside } from "../io/output.ts";
+import { openFile, readText } from "../io/files.ts";
+import { writeWhole } from "../io/whole.ts";
 
 /** How examples are packed; equal for policy and reference. */
 export interface Packing {
@@ -65,7 +66,7 @@ export function referenceKey(key: ReferenceKey): Promise<string> {
 /** The kept values where their key matches, else null. */
 export async function readReference(path: string, key: string): Promise<Sums[] | null> {
   try {
-    const file = JSON.parse(await Deno.readTextFile(path)) as ReferenceFile;
+    const file = JSON.parse(await readText(path)) as ReferenceFile;
     return file.key === key ? [...file.sums] : null;
   } catch {
     return null; // not there, or not whole: it is computed again
@@ -80,7 +81,7 @@ export async function writeReference(
   const K = examples.flatMap(({ completions: [chosen, rejected] }, i) =>
     rejected ? [sums[i]![0]! / chosen!.length - sums[i]![1]! / rejected.length] : []
   );
-  await writeAside(path, JSON.stringify({ key, K, sums } satisfies ReferenceFile));
+  await writeWhole(path, JSON.stringify({ key, K, sums } satisfies ReferenceFile));
 }
 
 /** A hash over files' contents, piece by piece so that large weights need no memory. */
@@ -88,9 +89,15 @@ export async function hashFiles(paths: readonly string[]): Promise<string> {
   const piece = new Uint8Array(1 << 26);
   let hash = "";
   for (const path of paths) {
-    using file = await Deno.open(path);
-    for (let got = await file.read(piece); got !== null; got = await file.read(piece)) {
-      hash = await sha256Hex(hash + await sha256Hex(piece.slice(0, got)));
+    const file = await openFile(path, "a file of the model");
+    try {
+      for (let done = 0; done < file.sizeBytes; done += piece.length) {
+        const part = piece.subarray(0, Math.min(piece.length, file.sizeBytes - done));
+        await file.fill(done, part);
+        hash = await sha256Hex(hash + await sha256Hex(part));
+      }
+    } finally {
+      file.close();
     }
   }
   return hash;

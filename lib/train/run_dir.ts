@@ -2,7 +2,9 @@
  * A run's directory: `config.json`, `metrics.jsonl`, checkpoints, samples.
  */
 import { InputError } from "../errors.ts";
-import { checkOutputDirectory, writeAside } from "../io/output.ts";
+import { appendText, exists, makeDirectory, readText } from "../io/files.ts";
+import { checkOutputDirectory } from "../io/output.ts";
+import { writeWhole } from "../io/whole.ts";
 
 /** Makes sure that the directory can be there and that no other run would be overwritten. */
 export async function checkRunDir(runDir: string, options: { resume: boolean }): Promise<void> {
@@ -20,7 +22,7 @@ export async function checkRunDir(runDir: string, options: { resume: boolean }):
 /** Creates a run's directory where it is not there yet. */
 export async function createRunDir(runDir: string): Promise<void> {
   try {
-    await Deno.mkdir(runDir, { recursive: true });
+    await makeDirectory(runDir);
   } catch (error) {
     throw new InputError(
       `Creating the run directory ${runDir}: ${(error as Error).message}. Choose another output_dir.`,
@@ -50,12 +52,12 @@ export class MetricsFile {
     const rows = keep > 0
       ? (await readRows(path)).filter(({ step }) => step !== undefined && step <= keep)
       : [];
-    await Deno.writeTextFile(path, rows.map((row) => JSON.stringify(row) + "\n").join(""));
+    await writeWhole(path, rows.map((row) => JSON.stringify(row) + "\n").join(""));
     return new MetricsFile(path);
   }
 
   async append(row: Readonly<Record<string, number>>): Promise<void> {
-    await Deno.writeTextFile(this.path, JSON.stringify(row) + "\n", { append: true });
+    await appendText(this.path, JSON.stringify(row) + "\n");
   }
 
   async rows(): Promise<Record<string, number>[]> {
@@ -65,21 +67,7 @@ export class MetricsFile {
 
 async function readRows(path: string): Promise<Record<string, number>[]> {
   if (!await exists(path)) return [];
-  const text = await Deno.readTextFile(path);
+  const text = await readText(path);
   // a last line that a crash cut off is not there for us
   return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as Record<string, number>);
-}
-
-/** Writes a JSON file aside and renames it. */
-export async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeAside(path, JSON.stringify(value, null, 2) + "\n");
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

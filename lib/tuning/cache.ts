@@ -6,6 +6,10 @@
  */
 import { kernels } from "../../kernels/mod.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { cacheFolder, mayUse } from "../io/environment.ts";
+import { makeDirectory, readTextIfPresent } from "../io/files.ts";
+import { writeJson } from "../io/json.ts";
+import { parentOf } from "../io/paths.ts";
 import { VERSIONS } from "../io/versions.ts";
 
 /** The choice for one class of problems, and what spoke for it. */
@@ -34,29 +38,8 @@ const FORMAT = "mipo kernel choices, 1";
 
 /** The cache file's path, or undefined where it is not known or may not be used. */
 export function cachePath(): string | undefined {
-  if (typeof Deno === "undefined") return undefined;
   const folder = cacheFolder();
-  if (folder === undefined) return undefined;
-  const allowed = (["read", "write"] as const).every((name) =>
-    Deno.permissions.querySync({ name, path: folder }).state === "granted"
-  );
-  return allowed ? `${folder}/tune.json` : undefined;
-}
-
-/** `MIPO_CACHE`, else `mipo` in the system's place for caches. */
-function cacheFolder(): string | undefined {
-  const own = variable("MIPO_CACHE");
-  if (own) return own;
-  const under = (base: string | undefined, path: string) => base ? `${base}/${path}` : undefined;
-  if (Deno.build.os === "windows") return under(variable("LOCALAPPDATA"), "mipo");
-  if (Deno.build.os === "darwin") return under(variable("HOME"), "Library/Caches/mipo");
-  return under(variable("XDG_CACHE_HOME"), "mipo") ?? under(variable("HOME"), ".cache/mipo");
-}
-
-/** An environment variable where it may be read without asking. */
-function variable(name: string): string | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  return state === "granted" ? Deno.env.get(name) : undefined;
+  return folder !== undefined && mayUse(folder) ? `${folder}/tune.json` : undefined;
 }
 
 /** The adapter and what is known of its driver. */
@@ -103,26 +86,21 @@ export async function writeChoices(
       kernels: await kernelHash(),
       choices: { ...known, ...choices },
     };
-    await Deno.mkdir(path.replace(/[/\\][^/\\]*$/, ""), { recursive: true });
-    const aside = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
-    const content = { format: FORMAT, adapters: { ...entries, [adapterKey(gpu)]: entry } };
-    await Deno.writeTextFile(aside, JSON.stringify(content, null, 2) + "\n");
-    await Deno.rename(aside, path);
+    await makeDirectory(parentOf(path));
+    await writeJson(path, { format: FORMAT, adapters: { ...entries, [adapterKey(gpu)]: entry } });
   } catch (error) {
     notify(`kernel choices are not kept: writing ${path} failed (${(error as Error).message})`);
   }
 }
 
 async function readEntries(path: string, notify: Notify): Promise<Record<string, Entry>> {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextIfPresent(path);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) {
-      notify(`kernel choices of earlier runs are not used: ${(error as Error).message}`);
-    }
-    return {};
+    notify(`kernel choices of earlier runs are not used: ${(error as Error).message}`);
   }
+  if (text === undefined) return {};
   try {
     const content: unknown = JSON.parse(text);
     if (isObject(content) && content.format === FORMAT && isObject(content.adapters)) {

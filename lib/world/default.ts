@@ -3,6 +3,9 @@
  * The library may have come from a URL; then they are fetched from beside it.
  */
 import { InputError } from "../errors.ts";
+import { exists, makeDirectory } from "../io/files.ts";
+import { trimSlashes } from "../io/paths.ts";
+import { writeWhole } from "../io/whole.ts";
 
 /** Settings of the default run, by `train`'s keys; what the user gives goes before them. */
 export const DEFAULT_PRESET = {
@@ -50,9 +53,9 @@ export async function materializeDefault(dir: string, root: URL = ROOT): Promise
         `can be read; give model and data, or import the library from a path or over http(s)`,
     );
   }
-  const copy = dir.replace(/[/\\]+$/, "");
-  await Deno.mkdir(`${copy}/model`, { recursive: true });
-  await Deno.mkdir(`${copy}/data`, { recursive: true });
+  const copy = trimSlashes(dir);
+  await makeDirectory(`${copy}/model`);
+  await makeDirectory(`${copy}/data`);
   const files = [...MODEL_FILES.map((name) => `model/${name}`), DATA, EVAL_DATA];
   try {
     // All before any is written, so that a copy is of one version.
@@ -89,13 +92,7 @@ async function fetchBytes(url: URL): Promise<Uint8Array> {
   );
 }
 
-/** Written aside and renamed: a file is whole or absent. */
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  await Deno.writeFile(`${path}.partial`, bytes);
-  await Deno.rename(`${path}.partial`, path);
-}
-
 async function allExist(paths: readonly string[]): Promise<boolean> {
-  const found = await Promise.all(paths.map((path) => Deno.stat(path).then(() => true, () => false)));
+  const found = await Promise.all(paths.map(exists));
   return found.every((is) => is);
 }
