@@ -3,7 +3,8 @@
  */
 import { loadYaml } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { describe, readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
+import { describe } from "../io/json.ts";
 
 /** Reads a config file; by its name it is YAML (`.yaml`, `.yml`) or JSON. */
 export async function readConfig(path: string): Promise<Record<string, unknown>> {
