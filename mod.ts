@@ -4,11 +4,23 @@
  * Hand-written WGSL on WebGPU computes the transformer's forward and backward passes and the losses; the functions here
  * do whatever the tasks of the command line do.
  *
- * ```ts ignore
- * import { train } from "https://example.com/mipo/mod.ts";
+ * ```ts
+ * import { trainOptions } from "./mod.ts"; // or from the file's URL
  *
- * const run = await train({ model: "./my-model", data: "pairs.jsonl", loss_type: "mipo", beta: 10 });
+ * // what `train` will be told: given values checked, the rest filled in
+ * const options = trainOptions.resolve({ model: "./my-model", data: "pairs.jsonl", loss_type: "mipo", beta: 10 });
+ * if (options.learning_rate !== 1e-5) throw new Error("the documentation is out of date");
+ * ```
+ *
+ * A whole run, from the built-in tiny model and its preference pairs (a few steps of it):
+ *
+ * ```ts
+ * import { train } from "./mod.ts";
+ *
+ * const output_dir = `${await Deno.makeTempDir()}/run`;
+ * const run = await train({ max_steps: 2, token_budget: 256, tune: false, output_dir });
  * console.log(run.metrics.at(-1), run.modelDir);
+ * if (!(run.metrics.at(-1)!.eval_loss > 0)) throw new Error("the run was not evaluated");
  * ```
  *
  * @module
@@ -30,6 +42,7 @@ export {
   scoreOptions,
   type ScoreRow,
 } from "./lib/commands/score.ts";
+export type { Message } from "./lib/data/chat.ts";
 export {
   generate,
   type GenerateOptions,

@@ -4,6 +4,7 @@
  * A message says what was attempted, what was found, what was wanted and what to do about it, in one paragraph.
  */
 export class InputError extends Error {
+  /** Always `InputError`. */
   override name = "InputError";
 }
 

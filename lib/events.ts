@@ -39,8 +39,11 @@ export type PhaseName =
 
 /** A prompt with what the model says to it before and after training. */
 export interface Sample {
+  /** What was asked. */
   readonly prompt: string;
+  /** The answer before training. */
   readonly before?: string;
+  /** The answer after training. */
   readonly after?: string;
 }
 
@@ -48,6 +51,7 @@ export interface Sample {
 export interface RunHooks {
   /** Ends the work after the step at hand. */
   readonly signal?: AbortSignal;
+  /** Told of everything worth showing. */
   readonly onEvent?: (event: TrainEvent) => void;
 }
 

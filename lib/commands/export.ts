@@ -15,8 +15,11 @@ import { checkOutputDirectory } from "../io/output.ts";
 export interface ExportOptions {
   /** A model directory or a run directory. */
   model: string;
+  /** What the files are for. */
   format: "huggingface";
+  /** Number format of the written weights. */
   dtype: "f32" | "f16" | "bf16";
+  /** Directory to write. */
   output: string;
 }
 

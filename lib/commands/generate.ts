@@ -20,6 +20,7 @@ import { checkOutput, writeRows } from "../io/output.ts";
 
 /** Options of `generate`, resolved. */
 export interface GenerateOptions {
+  /** Model directory, run directory or `org/name` on the hub. */
   model: string;
   /** One prompt; exactly one of `prompt` and `prompts` is given. */
   prompt?: string;
@@ -27,13 +28,17 @@ export interface GenerateOptions {
   prompts?: string;
   /** Apply the chat template; without it only to message lists. */
   chat?: boolean;
+  /** Tokens to generate at most. */
   max_new_tokens: number;
   /** 0: greedy. */
   temperature: number;
   /** 0: off. */
   top_k: number;
+  /** Share of the probability that is sampled from, above 0 and at most 1. */
   top_p: number;
+  /** Seed of the sampling. */
   seed: number;
+  /** Number format of matmul inputs. */
   compute_dtype: "f32" | "bf16";
   /** JSONL file; without it standard output. */
   output?: string;

@@ -13,10 +13,13 @@ import { maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
 
 /** Options of `inspect`, resolved. */
 export interface InspectOptions {
+  /** Model directory or `org/name` on the hub; only its tokenizer is read. */
   model: string;
+  /** Rows to show. */
   data: string;
   /** Rows to show, counted from 0: `0,3-5`. */
   rows: string;
+  /** Tokens of a row at most. */
   max_length: number;
 }
 

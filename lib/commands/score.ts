@@ -26,9 +26,13 @@ import { checkVocabularies, packingOf } from "../train/job.ts";
 
 /** Options of `score`, resolved. */
 export interface ScoreOptions extends LossOptions, RowOptions {
+  /** Model directory, run directory or `org/name` on the hub. */
   model: string;
+  /** Rows to score. */
   data: string;
+  /** Reference model, for K and the loss. */
   ref_model?: string;
+  /** Loss of pairs, with a reference. */
   loss_type: LossName;
   /** JSONL file; without it standard output. */
   output?: string;
@@ -60,8 +64,11 @@ export const scoreOptions: OptionSet<ScoreOptions> = defineOptions<Own, LossOpti
 
 /** Log-probability of a completion: sum and mean per scored token, in nats. */
 export interface CompletionScore {
+  /** Sum over the scored tokens, in nats. */
   readonly logp: number;
+  /** Mean per scored token, in nats. */
   readonly avg_logp: number;
+  /** Scored tokens. */
   readonly tokens: number;
 }
 
@@ -69,15 +76,25 @@ export interface CompletionScore {
 export interface ScoreRow {
   /** Zero-based row in the data file. */
   readonly index: number;
+  /** Of a pair, under the model. */
   readonly chosen?: CompletionScore;
+  /** Of a pair, under the model. */
   readonly rejected?: CompletionScore;
+  /** Of a row `{prompt, completion}`. */
   readonly completion?: CompletionScore;
+  /** Of a row `{text}`. */
   readonly text?: CompletionScore;
+  /** Of a pair, under the reference. */
   readonly ref_chosen?: CompletionScore;
+  /** Of a pair, under the reference. */
   readonly ref_rejected?: CompletionScore;
+  /** Under the reference. */
   readonly ref_completion?: CompletionScore;
+  /** Under the reference. */
   readonly ref_text?: CompletionScore;
+  /** The reference's gap between the means of chosen and rejected (MIPO's paper, equation 6). */
   readonly K?: number;
+  /** The pair's loss. */
   readonly loss?: number;
 }
 

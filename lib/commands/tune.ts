@@ -21,6 +21,7 @@ export interface TuneOptions {
   model?: string;
   /** Tokens in one micro-batch, or "auto": the usual ones. */
   token_budget: "auto" | number;
+  /** Number format of matmul inputs. */
   compute_dtype: "f32" | "bf16";
   /** Seconds after which no further candidate is tried. */
   max_seconds: number;
@@ -51,17 +52,23 @@ export const tuneOptions: OptionSet<TuneOptions> = defineOptions<TuneOptions>({
 
 /** One line of the table: one variant of one class. */
 export interface TuneRow {
+  /** Class of problems. */
   readonly key: string;
+  /** The kernel variant's name. */
   readonly variant: string;
   /** Milliseconds of one computation. */
   readonly best_ms: number;
+  /** Milliseconds of one computation, median. */
   readonly median_ms: number;
   /** GFLOP/s at best. */
   readonly gflops: number;
   /** How many times as fast as variant 0, and as what is taken without tuning. */
   readonly over_first: number;
+  /** How many times as fast as what is taken without tuning. */
   readonly over_default: number;
+  /** Whether it is taken from now on. */
   readonly chosen: boolean;
+  /** Whether it is taken without tuning. */
   readonly is_default: boolean;
 }
 

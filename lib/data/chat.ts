@@ -7,7 +7,9 @@ import { readTextIfPresent } from "../io/files.ts";
 
 /** One turn of a conversation. */
 export interface Message {
+  /** Who speaks: `system`, `user`, `assistant`, `tool`. */
   readonly role: string;
+  /** What is said. */
   readonly content: string;
 }
 

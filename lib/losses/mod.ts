@@ -12,10 +12,10 @@ export { lossMathWgsl, sigmoid, softplus } from "./math.ts";
 export type { Hyper, LossDefinition, PairInputs, PairValue } from "./types.ts";
 
 /** Every loss by its `loss_type`. */
-export const losses = { mipo, dpo, sft } satisfies Record<string, LossDefinition>;
+export const losses: Readonly<Record<LossName, LossDefinition>> = { mipo, dpo, sft };
 
 /** A value of `loss_type`. */
-export type LossName = keyof typeof losses;
+export type LossName = "mipo" | "dpo" | "sft";
 
 /** The loss called `name`; an {@link InputError} naming the known ones if there is none. */
 export function getLoss(name: string): LossDefinition {

@@ -39,6 +39,7 @@ export class Progress {
   #phase = "";
   #firstStep: { step: number; seconds: number } | undefined;
 
+  /** Starts without anything shown. */
   constructor({ terminal, columns = 100, intervalSeconds = 5 }: ProgressOptions) {
     this.#terminal = terminal;
     this.#columns = columns;

@@ -37,31 +37,50 @@ export interface TrainOptions extends LossOptions, RowOptions {
   ref_model?: string;
   /** Run directory; without it a new one under `runs/`. */
   output_dir?: string;
+  /** Training loss. */
   loss_type: LossName;
+  /** Peak learning rate. */
   learning_rate: number;
+  /** Course of the learning rate after the warm-up. */
   lr_scheduler_type: "cosine" | "linear" | "constant";
+  /** Share of all steps with a rising learning rate. */
   warmup_ratio: number;
+  /** Passes over the rows, unless `max_steps` is given. */
   num_train_epochs: number;
+  /** Optimiser steps in all. */
   max_steps?: number;
   /** Pairs per optimiser step. */
   batch_size: number;
+  /** AdamW's decoupled decay, of everything but norms and biases. */
   weight_decay: number;
+  /** Decay of AdamW's first moment, per step. */
   adam_beta1: number;
+  /** Decay of AdamW's second moment, per step. */
   adam_beta2: number;
+  /** Added to AdamW's denominator, outside the root. */
   adam_epsilon: number;
+  /** Norm that gradients are scaled down to; 0: never. */
   max_grad_norm: number;
+  /** Seed of the shuffle. */
   seed: number;
+  /** A new order of the rows each epoch. */
   shuffle: boolean;
+  /** Steps from one line of `metrics.jsonl` to the next. */
   logging_steps: number;
+  /** Steps from one evaluation to the next. */
   eval_steps?: number;
+  /** Steps from one checkpoint to the next. */
   save_steps?: number;
+  /** Checkpoints to keep. */
   save_total_limit?: number;
   /** True: the latest checkpoint in `output_dir`; text: a checkpoint's path. */
   resume: boolean | string;
+  /** Keep only each layer's input, and compute the rest again in backward. */
   gradient_checkpointing: boolean;
   /** False: default kernels only; text: the run directory whose kernels are taken. */
   tune: boolean | string;
   /** Only for the command line: `describeTraining` is the function. */
   describe: boolean;
+  /** Print where a step's time goes. */
   profile: boolean;
 }

@@ -31,6 +31,7 @@ import { VERSIONS } from "../io/versions.ts";
 
 /** What a run leaves. */
 export interface TrainResult {
+  /** The run directory. */
   readonly runDir: string;
   /** Of the final model (of an interrupted run: its checkpoint); loadable by Transformers. */
   readonly modelDir: string;
