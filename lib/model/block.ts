@@ -9,11 +9,12 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attention, attentionBackward, type AttentionShape } from "../ops/attention.ts";
-import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../ops/matmul.ts";
 import { rmsnorm, rmsnormBackward } from "../ops/norm.ts";
 import { rope, swiglu, swigluBackward } from "../ops/pointwise.ts";
 import type { ModelConfig } from "./config.ts";
+import { linearBackward, linearForward } from "./linear.ts";
 import type { LayerWeights } from "./params.ts";
+import type { Param } from "./shards.ts";
 
 /** What all blocks of a pass share. */
 export interface BlockContext {
@@ -52,36 +53,34 @@ export function blockForward(
 ): { y: Tensor; saved: BlockSaved } {
   const eps = context.config.rms_norm_eps;
   const { y: h1, rstd: rstd1 } = rmsnorm(rec, x, weights.inputNorm.value, { name: "h1", eps });
-  const bias = weights.qkvBias ? { bias: weights.qkvBias.value } : {};
-  const qkv = linear(rec, h1, weights.qkv.value, { name: "qkv", ...bias });
+  const qkv = linearForward(rec, h1, weights.qkv, { name: "qkv" });
   rope(rec, qkv, ropeOptions(context));
   const { o, lse } = attention(rec, qkv, context.queryRanges, attentionShape(context.config), { name: "o" });
-  const x2 = linear(rec, o, weights.o.value, { name: "x2", residual: x });
+  const x2 = linearForward(rec, o, weights.o, { name: "x2", residual: x });
   const { y: h2, rstd: rstd2 } = rmsnorm(rec, x2, weights.postNorm.value, { name: "h2", eps });
-  const gu = linear(rec, h2, weights.gateUp.value, { name: "gate_up" });
+  const gu = linearForward(rec, h2, weights.gateUp, { name: "gate_up" });
   const a = swiglu(rec, gu, { name: "a" });
-  const y = linear(rec, a, weights.down.value, { name: "y", residual: x2 });
+  const y = linearForward(rec, a, weights.down, { name: "y", residual: x2 });
   return { y, saved: { x, rstd1, h1, qkv, o, lse, x2, rstd2, h2, gu, a } };
 }
 
-/** dx [T, D] (=) from dy [T, D]; every weight's gradient (+=, but `=` in the first micro-batch of a step). */
+/** dx [T, D] (=) from dy [T, D]; the gradients of what is trained (+=, but `=` in the first micro-batch of a step). */
 export function blockBackward(
   rec: Recorder,
   dy: Tensor,
   { saved, weights, context }: { saved: BlockSaved; weights: LayerWeights; context: BlockContext },
 ): Tensor {
-  const da = linearBackwardInput(rec, dy, weights.down.value, { name: "da" });
-  linearBackwardWeight(rec, dy, saved.a, { dw: weights.down.grad!, accumulate: "step" });
+  const da = linearBackward(rec, dy, weights.down, { x: saved.a, name: "da" });
   const dgu = swigluBackward(rec, { gu: saved.gu, dy: da }, { name: "d gate_up" });
-  linearBackwardWeight(rec, dgu, saved.h2, { dw: weights.gateUp.grad!, accumulate: "step" });
-  const dh2 = linearBackwardInput(rec, dgu, weights.gateUp.value, { name: "dh2" });
-  const dx2 = rmsnormBackward(
-    rec,
-    { x: saved.x2, w: weights.postNorm.value, rstd: saved.rstd2, dy: dh2 },
-    { name: "dx2", dw: weights.postNorm.grad!, add: dy },
-  );
-  linearBackwardWeight(rec, dx2, saved.o, { dw: weights.o.grad!, accumulate: "step" });
-  const dO = linearBackwardInput(rec, dx2, weights.o.value, { name: "do" });
+  const dh2 = linearBackward(rec, dgu, weights.gateUp, { x: saved.h2, name: "dh2" });
+  const dx2 = normBackward(rec, weights.postNorm, {
+    x: saved.x2,
+    rstd: saved.rstd2,
+    dy: dh2,
+    add: dy,
+    name: "dx2",
+  });
+  const dO = linearBackward(rec, dx2, weights.o, { x: saved.o, name: "do" });
   const { queryRanges, keyRanges } = context;
   const dqkv = attentionBackward(
     rec,
@@ -90,14 +89,23 @@ export function blockBackward(
     { name: "dqkv" },
   );
   rope(rec, dqkv, { ...ropeOptions(context), inverse: true });
-  if (weights.qkvBias) biasBackward(rec, dqkv, { db: weights.qkvBias.grad!, accumulate: "step" });
-  linearBackwardWeight(rec, dqkv, saved.h1, { dw: weights.qkv.grad!, accumulate: "step" });
-  const dh1 = linearBackwardInput(rec, dqkv, weights.qkv.value, { name: "dh1" });
-  return rmsnormBackward(
-    rec,
-    { x: saved.x, w: weights.inputNorm.value, rstd: saved.rstd1, dy: dh1 },
-    { name: "dx", dw: weights.inputNorm.grad!, add: dx2 },
-  );
+  const dh1 = linearBackward(rec, dqkv, weights.qkv, { x: saved.h1, name: "dh1" });
+  return normBackward(rec, weights.inputNorm, {
+    x: saved.x,
+    rstd: saved.rstd1,
+    dy: dh1,
+    add: dx2,
+    name: "dx",
+  });
+}
+
+/** Backward through a norm whose weight may be frozen. */
+export function normBackward(
+  rec: Recorder,
+  { value, grad }: Param,
+  { x, rstd, dy, ...options }: { x: Tensor; rstd: Tensor; dy: Tensor; add?: Tensor; name: string },
+): Tensor {
+  return rmsnormBackward(rec, { x, w: value, rstd, dy }, { ...options, ...(grad ? { dw: grad } : {}) });
 }
 
 /** How attention reads a row of qkv. */

@@ -10,16 +10,15 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, residentTensor, rowWindow, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { decodeAttention, decodeEmbedding, fillCache, STATE_HEADER } from "../ops/decode.ts";
-import { decodeLinear } from "../ops/decode_linear.ts";
 import { embedding } from "../ops/embedding.ts";
-import { linear } from "../ops/matmul.ts";
 import { rmsnorm } from "../ops/norm.ts";
 import { rope } from "../ops/pointwise.ts";
 import { sample, SETTINGS_WORDS } from "../ops/sample.ts";
 import { attentionShape, type BlockContext, blockForward } from "./block.ts";
 import type { ModelConfig } from "./config.ts";
-import { createRopeTable } from "./model.ts";
+import { linearDecode, linearForward } from "./linear.ts";
 import type { LayerWeights, ParamStore } from "./params.ts";
+import { ropeTable } from "./rope_table.ts";
 
 /** Sizes of a decoder. */
 export interface DecoderSize {
@@ -65,7 +64,7 @@ export function createDecoder(gpu: Gpu, params: ParamStore, size: DecoderSize): 
   return {
     params,
     size,
-    ropeTable: createRopeTable(gpu, config, positions),
+    ropeTable: ropeTable(gpu, params, positions),
     caches: Array.from(
       { length: L },
       (_, i) => residentTensor(gpu, `cache ${i}`, [slots, positions, 2 * G * K]),
@@ -76,8 +75,8 @@ export function createDecoder(gpu: Gpu, params: ParamStore, size: DecoderSize): 
 }
 
 /** Frees what `createDecoder` allocated. */
-export function destroyDecoder({ ropeTable, caches, state, settings }: Decoder): void {
-  for (const tensor of [ropeTable, ...caches, state, settings]) tensor.place?.buffer?.destroy();
+export function destroyDecoder({ caches, state, settings }: Decoder): void {
+  for (const tensor of [...caches, state, settings]) tensor.place?.buffer?.destroy();
 }
 
 /** Records one token for each of the first `slots` slots; returns the logits [slots, V] that it was chosen from. */
@@ -97,7 +96,7 @@ export function recordDecodeStep(
   });
   return rec.scope("head", () => {
     const norm = { gain: params.finalNorm.value, eps: params.config.rms_norm_eps };
-    const logits = decodeLinear(rec, x, params.head.value, { name: "logits", norm });
+    const logits = linearDecode(rec, x, params.head, { name: "logits", norm });
     sample(rec, { logits, state, settings }, { greedy: options.greedy });
     return logits;
   });
@@ -112,23 +111,19 @@ function decodeBlock(
 ): Tensor {
   const { config } = decoder.params;
   const norm = (weight: { readonly value: Tensor }) => ({ gain: weight.value, eps: config.rms_norm_eps });
-  const qkv = decodeLinear(rec, x, weights.qkv.value, {
-    name: "qkv",
-    norm: norm(weights.inputNorm),
-    ...(weights.qkvBias ? { bias: weights.qkvBias.value } : {}),
-  });
+  const qkv = linearDecode(rec, x, weights.qkv, { name: "qkv", norm: norm(weights.inputNorm) });
   const o = decodeAttention(rec, { qkv, cache, table: decoder.ropeTable, state }, {
     name: "o",
     ...attentionShape(config),
     window: config.sliding_window,
   });
-  const x2 = decodeLinear(rec, o, weights.o.value, { name: "x2", residual: x });
-  const a = decodeLinear(rec, x2, weights.gateUp.value, {
+  const x2 = linearDecode(rec, o, weights.o, { name: "x2", residual: x });
+  const a = linearDecode(rec, x2, weights.gateUp, {
     name: "a",
     norm: norm(weights.postNorm),
     swiglu: true,
   });
-  return decodeLinear(rec, a, weights.down.value, { name: "y", residual: x2 });
+  return linearDecode(rec, a, weights.down, { name: "y", residual: x2 });
 }
 
 /** Packed prompts on the GPU: T tokens at most. */
@@ -229,8 +224,7 @@ export function recordPrefill(rec: Recorder, decoder: Decoder, prompts: PromptTe
 function lastQkv(rec: Recorder, x: Tensor, weights: LayerWeights, context: BlockContext): Tensor {
   const { config, positions, ropeTable } = context;
   const { y: h } = rmsnorm(rec, x, weights.inputNorm.value, { name: "h1", eps: config.rms_norm_eps });
-  const bias = weights.qkvBias ? { bias: weights.qkvBias.value } : {};
-  const qkv = linear(rec, h, weights.qkv.value, { name: "qkv", ...bias });
+  const qkv = linearForward(rec, h, weights.qkv, { name: "qkv" });
   const { heads, kvHeads, headSize } = attentionShape(config);
   rope(rec, qkv, { positions, table: ropeTable, heads, kvHeads, headSize });
   return qkv;

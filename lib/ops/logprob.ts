@@ -1,11 +1,10 @@
 /**
  * The log-probability head: log-probabilities of the scored tokens, and their gradient, chunk by chunk over the
- * vocabulary, so that `[N, V]` logits are never stored.
+ * vocabulary (`lib/model/head.ts` goes over them), so that `[N, V]` logits are never stored.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import { Extent, type RowWindow, rowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { Extent, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
-import { linear, linearBackwardInput, linearBackwardWeight } from "./matmul.ts";
 import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
 
 /** Bytes that the logits of one chunk may take, and its most columns: larger vocabularies take no more memory. */
@@ -30,115 +29,93 @@ export function scatterRows(
   return sumRows(rec, dh, { start: rowStart, members: rowTargets, rows, extent: Extent.tokens, name });
 }
 
-/** What the head's forward pass leaves for its backward pass. */
-export interface LogprobSaved {
+/** A chunk of the vocabulary: where it begins, of how many words. */
+export interface VocabularyChunk {
+  readonly first: number;
+  /** V. */
+  readonly total: number;
+}
+
+/** What the head makes of logits; `logp` and `lse` are `[N]`, in nats, and whole after the last chunk. */
+export interface Logprobs {
   /** f32 `[N, 4]`: a reference logit m, Σ exp(logit − m), the target's logit. */
   readonly state: Tensor;
-  /** Rows of w per chunk. */
-  readonly chunk: number;
-  /** The logits, where one chunk holds them all: backward then overwrites them with their gradient. */
-  readonly logits?: Tensor;
-}
-
-/** Result of {@link logprobHead}; `logp` and `lse` are `[N]`, in nats. */
-export interface Logprobs {
   readonly logp: Tensor;
   readonly lse: Tensor;
-  readonly saved: LogprobSaved;
+}
+
+/** Tensors for {@link logprobChunk} to write, for hidden states h `[N, D]`. */
+export function logprobTensors(rec: Recorder, h: Tensor, { name }: { name: string }): Logprobs {
+  const [N = 0] = h.shape;
+  const { extent } = h;
+  return {
+    state: rec.tensor(`${name}.state`, [N, 4], { extent }),
+    logp: rec.tensor(`${name}.logp`, [N], { extent }),
+    lse: rec.tensor(`${name}.lse`, [N], { extent }),
+  };
 }
 
 /**
- * Log-probabilities of `targetIds` u32 `[N]` under softmax(h · wᵀ), h `[N, D]`, w `[V, D]`, with an online log-sum-exp
- * over chunks of the vocabulary. `chunk`, a multiple of 64, counts rows of w; without it, 4,096 of them, fewer where
- * 64 MiB of logits or the adapter allow no more.
+ * Takes a chunk of logits `[N, columns]` into the online log-sum-exp of {@link Logprobs}: log-probabilities of
+ * `targetIds` u32 `[N]` under softmax. Chunks come in order.
  */
-export function logprobHead(
+export function logprobChunk(
   rec: Recorder,
-  h: Tensor,
-  w: Tensor,
-  targetIds: Tensor,
-  { name, chunk, variant }: { name: string; chunk?: number; variant?: RowVariant },
-): Logprobs {
-  const [N = 0, D = 0] = h.shape;
-  const [V = 0] = w.shape;
-  expectShape("logprobHead", w, [V, D]);
-  expectShape("logprobHead", targetIds, [N]);
-  const extent = h.extent;
-  const state = rec.tensor(`${name}.state`, [N, 4], { extent });
-  const logp = rec.tensor(`${name}.logp`, [N], { extent });
-  const lse = rec.tensor(`${name}.lse`, [N], { extent });
-  const size = chunkSize(rec, { N, D, V, ...(chunk ? { chunk } : {}) });
-  let logits: Tensor | undefined;
-  for (const { window, first: offset, rows: columns } of chunksOf(rec, w, size)) {
-    logits = linear(rec, h, window, { name: `${name}.logits` });
-    const lanes = lanesFor(columns), width = columns / lanes;
-    rec.dispatch("logprob", {
-      ...rowDispatch(rec, { rows: N, width, lanes, ...(variant ? { variant } : {}) }),
-      bind: { logits, targets: targetIds, state, logp, lse },
-      params: {
-        ...rowParams(h),
-        width,
-        columns,
-        offset,
-        opens: Number(offset === 0),
-        closes: Number(offset + columns === V),
-      },
-      flops: 4 * N * columns,
-    });
-  }
-  return { logp, lse, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
+  logits: Tensor,
+  { targetIds, results, first, total, variant }: VocabularyChunk & {
+    readonly targetIds: Tensor;
+    readonly results: Logprobs;
+    readonly variant?: RowVariant;
+  },
+): void {
+  const [N = 0, columns = 0] = logits.shape;
+  expectShape("logprobChunk", targetIds, [N]);
+  const lanes = lanesFor(columns), width = columns / lanes;
+  const { state, logp, lse } = results;
+  rec.dispatch("logprob", {
+    ...rowDispatch(rec, { rows: N, width, lanes, ...(variant ? { variant } : {}) }),
+    bind: { logits, targets: targetIds, state, logp, lse },
+    params: {
+      ...rowParams(logits),
+      width,
+      columns,
+      offset: first,
+      opens: Number(first === 0),
+      closes: Number(first + columns === total),
+    },
+    flops: 4 * N * columns,
+  });
 }
 
-/** What {@link logprobHeadBackward} needs: the head's inputs, what forward saved, and dLoss/dlogp `coef` `[N]`. */
-export interface LogprobGradient {
-  readonly h: Tensor;
-  readonly w: Tensor;
-  readonly targetIds: Tensor;
-  readonly coef: Tensor;
-  readonly saved: LogprobSaved;
+/** Overwrites a chunk of logits `[N, columns]` with their gradient coef (one-hot − softmax), coef `[N]`. */
+export function logprobChunkBackward(
+  rec: Recorder,
+  logits: Tensor,
+  { targetIds, state, coef, first }: {
+    readonly targetIds: Tensor;
+    readonly state: Tensor;
+    readonly coef: Tensor;
+    readonly first: number;
+  },
+): void {
+  const [N = 0, columns = 0] = logits.shape;
+  expectShape("logprobChunkBackward", coef, [N]);
+  const lanes = lanesFor(columns), width = columns / lanes;
+  const { span, unroll, grid } = spreadRows(rec, N, width);
+  rec.dispatch("logprob_backward", {
+    constants: { VEC: lanes, UNROLL: unroll },
+    bind: { targets: targetIds, state, coef, logits },
+    params: { ...rowParams(logits), width, offset: first, span },
+    grid,
+    flops: 4 * N * columns,
+  });
 }
 
 /**
- * dh `[N, D]` = Σ over the vocabulary of coef (one-hot − softmax) · w, and dw += its transpose · h where `dw` is given
- * (`=` in the first micro-batch of a step; none for a frozen head; the embedding's own gradient where tied). Logits are
- * computed again, chunk by chunk, unless saved.
+ * Rows of the head's matrix `[V, D]` in a chunk: all V or a multiple of 64; 4,096, fewer where 64 MiB of logits or the
+ * adapter allow no more. `chunk` asks for another number.
  */
-export function logprobHeadBackward(
-  rec: Recorder,
-  { h, w, targetIds, coef, saved }: LogprobGradient,
-  { name, dw }: { name: string; dw?: Tensor },
-): Tensor {
-  const [N = 0, D = 0] = h.shape;
-  const [V = 0] = w.shape;
-  expectShape("logprobHeadBackward", coef, [N]);
-  if (dw) expectShape("logprobHeadBackward", dw, [V, D]);
-  let dh: Tensor | undefined;
-  for (const { window, first: offset, rows: columns } of chunksOf(rec, w, saved.chunk)) {
-    const logits = saved.logits ?? linear(rec, h, window, { name: `${name}.logits` });
-    const lanes = lanesFor(columns), width = columns / lanes;
-    const { span, unroll, grid } = spreadRows(rec, N, width);
-    rec.dispatch("logprob_backward", {
-      constants: { VEC: lanes, UNROLL: unroll },
-      bind: { targets: targetIds, state: saved.state, coef, logits },
-      params: { ...rowParams(h), width, offset, span },
-      grid,
-      flops: 4 * N * columns,
-    });
-    dh = linearBackwardInput(rec, logits, window, {
-      name: `${name}.dh`,
-      ...(dh ? { out: dh, accumulate: true } : {}),
-    });
-    if (dw) {
-      linearBackwardWeight(rec, logits, h, {
-        dw: rowWindow(dw, offset, offset + columns),
-        accumulate: "step",
-      });
-    }
-  }
-  return dh ?? rec.tensor(`${name}.dh`, [N, D], { extent: h.extent });
-}
-
-function chunkSize(
+export function chunkSize(
   rec: Recorder,
   { N, D, V, chunk }: { N: number; D: number; V: number; chunk?: number },
 ): number {
@@ -153,20 +130,4 @@ function chunkSize(
     rec.gpu.adapterClass === "software" ? maxTextureDimension2D : Infinity,
   );
   return most >= V ? V : Math.max(64, Math.floor(most / 64) * 64);
-}
-
-/** Chunks of w in turn. Of one among several no form is kept once it is recorded: memory must not grow with them. */
-function* chunksOf(rec: Recorder, w: Tensor, size: number): Generator<RowWindow> {
-  const chunks = rowWindows(w, size);
-  if (chunks.length === 1) return yield* chunks;
-  const { prepared } = rec;
-  for (const chunk of chunks) {
-    rec.prepared = undefined;
-    try {
-      yield chunk;
-    } finally {
-      rec.prepared = prepared;
-      rec.forget(chunk.window);
-    }
-  }
 }

@@ -46,16 +46,17 @@ export interface RmsnormSaved {
 
 /**
  * Backward: dx `[T, D]` = `add` (the gradient that goes around the norm, if any) + the gradient through the norm;
- * dw += its sum over the rows in use, in a fixed order (`=` in the first micro-batch of a step, see `EARLIER`).
+ * dw += its sum over the rows in use, in a fixed order (`=` in the first micro-batch of a step, see `EARLIER`), where the
+ * weight is trained.
  */
 export function rmsnormBackward(
   rec: Recorder,
   { x, w, rstd, dy }: RmsnormSaved,
-  { name, dw, add, variant }: { name: string; dw: Tensor; add?: Tensor; variant?: RowVariant },
+  { name, dw, add, variant }: { name: string; dw?: Tensor; add?: Tensor; variant?: RowVariant },
 ): Tensor {
   const [T = 0, D = 0] = x.shape;
   for (const tensor of add ? [dy, add] : [dy]) expectShape("rmsnormBackward", tensor, [T, D]);
-  for (const tensor of [w, dw]) expectShape("rmsnormBackward", tensor, [D]);
+  for (const tensor of dw ? [w, dw] : [w]) expectShape("rmsnormBackward", tensor, [D]);
   const dx = rec.tensor(`${name}.dx`, [T, D], { extent: x.extent });
   const lanes = lanesFor(D), width = D / lanes;
   const { constants, grid } = rowDispatch(rec, { rows: T, width, lanes, ...(variant ? { variant } : {}) });
@@ -66,9 +67,20 @@ export function rmsnormBackward(
     params: { ...rowParams(x), width, elements: D },
     flops: 10 * T * D,
   });
+  if (dw) sumWeightGradient(rec, { x, rstd, dy, dw });
+  return dx;
+}
+
+/** Sums in two stages: chunks of rows, then the chunks. */
+function sumWeightGradient(
+  rec: Recorder,
+  { x, rstd, dy, dw }: { x: Tensor; rstd: Tensor; dy: Tensor; dw: Tensor },
+): void {
+  const [T = 0, D = 0] = x.shape;
+  const lanes = lanesFor(D), width = D / lanes;
   const chunks = Math.ceil(T / CHUNK);
   const { unroll } = spreadRows(rec, T, width);
-  const partial = rec.tensor(`${name}.dw.partial`, [chunks, D]);
+  const partial = rec.tensor(`${dw.name}.partial`, [chunks, D]);
   const params = { ...rowParams(x), width, chunk: CHUNK };
   rec.dispatch("norm_dw", {
     constants: { VEC: lanes, UNROLL: unroll, STAGE: 1 },
@@ -84,5 +96,4 @@ export function rmsnormBackward(
     grid: gridFor(rec, width),
     flops: chunks * D,
   });
-  return dx;
 }

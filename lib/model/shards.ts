@@ -1,0 +1,242 @@
+/**
+ * Named tensors over a few large buffers.
+ *
+ * Tensors lie one after the other in flat shards below the binding limit; of those that are trained, gradients and
+ * Adam's moments lie in shards of the same layout beside them: the optimiser runs over shards and knows no names.
+ */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import {
+  byteSize,
+  elementCount,
+  makeTensor,
+  readTensor,
+  residentTensor,
+  type Tensor,
+  writeTensor,
+} from "../gpu/tensor.ts";
+
+/** A tensor that the model computes with, and where its gradient goes: only where it is trained. */
+export interface Param {
+  readonly value: Tensor;
+  readonly grad?: Tensor;
+}
+
+/** A named tensor of a file. */
+export interface NamedShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A tensor to be placed, and the named ones that are stacked in it. */
+export interface Group {
+  readonly key: string;
+  readonly shape: readonly number[];
+  readonly members: readonly NamedShape[];
+  /** Whether weight decay applies. */
+  readonly decay: boolean;
+  /** Whether it gets a gradient and moments. */
+  readonly trained: boolean;
+}
+
+/** The flat buffers of one kind of tensor. */
+export interface Shard {
+  readonly param: Tensor;
+  readonly grad?: Tensor;
+  readonly m?: Tensor;
+  readonly v?: Tensor;
+  readonly decay: boolean;
+}
+
+/** What of a shard is read back or restored. */
+export type ShardPart = "param" | "grad" | "m" | "v";
+
+/** See the module's description. */
+export interface ShardSet {
+  readonly shards: readonly Shard[];
+  /** By the groups' keys. */
+  readonly params: ReadonlyMap<string, Param>;
+  /** Every named tensor. */
+  readonly specs: readonly NamedShape[];
+  /** Where each of them lies. */
+  readonly slices: ReadonlyMap<string, Slice>;
+}
+
+interface Slice {
+  readonly shard: number;
+  /** Elements. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Offsets of bindings must be multiples of 256 bytes on some adapters. */
+const ALIGN = 64;
+
+/** Allocates the tensors, zeroed. */
+export function createShards(gpu: Gpu, groups: readonly Group[]): ShardSet {
+  const placed = placeGroups(gpu, groups);
+  const shards = placed.sizes.map(({ length, decay, trained }, i): Shard => {
+    const make = (part: string) => residentTensor(gpu, `${part} shard ${i}`, [length]);
+    const moments = trained
+      ? { grad: make("gradient"), m: make("first moment"), v: make("second moment") }
+      : {};
+    return { param: make("parameter"), ...moments, decay };
+  });
+  const params = new Map<string, Param>();
+  const slices = new Map<string, Slice>();
+  for (const { group, shard, offset } of placed.groups) {
+    const window = (tensor: Tensor, name: string) => flatWindow(tensor, offset, { name, shape: group.shape });
+    const { param, grad } = shards[shard]!;
+    params.set(group.key, {
+      value: window(param, group.key),
+      ...(grad ? { grad: window(grad, `d ${group.key}`) } : {}),
+    });
+    let at = offset;
+    for (const member of group.members) {
+      const length = elementCount(member.shape);
+      slices.set(member.name, { shard, offset: at, length });
+      at += length;
+    }
+  }
+  return { shards, params, slices, specs: groups.flatMap(({ members }) => members) };
+}
+
+/** Bytes that `createShards` will allocate. */
+export function shardBytes(gpu: Gpu, groups: readonly Group[]): number {
+  const { sizes } = placeGroups(gpu, groups);
+  return sizes.reduce((sum, { length, trained }) => sum + 4 * length * (trained ? 4 : 1), 0);
+}
+
+interface ShardSize {
+  length: number;
+  readonly decay: boolean;
+  readonly trained: boolean;
+}
+
+interface Placement {
+  readonly sizes: readonly ShardSize[];
+  readonly groups: readonly { readonly group: Group; readonly shard: number; readonly offset: number }[];
+}
+
+/** Fills shards in order, those of one kind together. */
+function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
+  const most = Math.floor(Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize) / 4);
+  const sizes: ShardSize[] = [];
+  const open = new Map<string, number>();
+  const placed = groups.map((group) => {
+    const { key, shape, decay, trained } = group;
+    const length = Math.ceil(elementCount(shape) / ALIGN) * ALIGN;
+    if (length > most) {
+      throw new InputError(
+        `Placing the parameter ${key} of shape [${shape.join(", ")}]: ${
+          byteSize(shape, "f32")
+        } bytes in float32, ` +
+          `but this adapter binds at most ${4 * most} at once. Use a smaller model or another adapter.`,
+      );
+    }
+    const kind = `${decay} ${trained}`;
+    let shard = open.get(kind);
+    if (shard === undefined || sizes[shard]!.length + length > most) {
+      shard = sizes.push({ length: 0, decay, trained }) - 1;
+      open.set(kind, shard);
+    }
+    const offset = sizes[shard]!.length;
+    sizes[shard]!.length += length;
+    return { group, shard, offset };
+  });
+  return { sizes, groups: placed };
+}
+
+/** Where a store's values come from. */
+export interface TensorSource {
+  /** For messages. */
+  readonly where: string;
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  read(name: string): Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** Fills a store, tensor by tensor. */
+export async function writeShards(
+  gpu: Gpu,
+  store: ShardSet,
+  source: TensorSource,
+  options: { part?: ShardPart; onProgress?: (done: number, total: number) => void } = {},
+): Promise<void> {
+  const part = options.part ?? "param";
+  const specs = store.specs.filter(({ name }) => partOf(store, name, part));
+  for (const [i, { name, shape }] of specs.entries()) {
+    const { offset } = store.slices.get(name)!;
+    const values = await source.read(name);
+    checkFinite(values, { name, where: source.where });
+    writeTensor(gpu, flatWindow(partOf(store, name, part)!, offset, { name, shape }), values);
+    options.onProgress?.(i + 1, specs.length);
+  }
+}
+
+/** The shard that a named tensor's part lies in; undefined where a frozen one has no such part. */
+function partOf(store: ShardSet, name: string, part: ShardPart): Tensor | undefined {
+  return store.shards[store.slices.get(name)!.shard]![part];
+}
+
+/** One broken value spreads to every loss, and shows there without its origin. */
+function checkFinite(values: Float32Array, { name, where }: { name: string; where: string }): void {
+  let index = 0;
+  while (index < values.length && values[index] - values[index] === 0) index++; // neither infinite nor NaN
+  if (index === values.length) return;
+  throw new InputError(
+    `Loading the weights in ${where}: tensor ${name} holds ${
+      values[index]
+    } at element ${index}. Such a model ` +
+      "computes nothing; save or fetch it again, or take an earlier checkpoint.",
+  );
+}
+
+/** Stores up to this size are read back in one wait; larger ones tensor by tensor, to spare memory. */
+const SNAPSHOT_BYTES = 256 * 2 ** 20;
+
+/** A named tensor whose values are fetched when they are wanted. */
+export interface LazyTensor extends NamedShape {
+  readonly data: () => Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** One part of every named tensor that has it, in any order; later training does not change a small snapshot. */
+export async function readShards(
+  gpu: Gpu,
+  store: ShardSet,
+  part: ShardPart = "param",
+): Promise<LazyTensor[]> {
+  const flats = store.shards.map((shard) => shard[part]);
+  const small = flats.reduce((sum, flat) => sum + (flat?.sizeBytes ?? 0), 0) <= SNAPSHOT_BYTES;
+  const contents = small ? await Promise.all(flats.map((flat) => flat && readTensor(gpu, flat))) : [];
+  return store.specs.flatMap(({ name, shape }) => {
+    const { shard, offset, length } = store.slices.get(name)!;
+    const flat = flats[shard];
+    if (!flat) return [];
+    const window = flatWindow(flat, offset, { name, shape });
+    const data = () =>
+      small ? Promise.resolve(contents[shard]!.slice(offset, offset + length)) : readTensor(gpu, window);
+    return [{ name, shape, data }];
+  });
+}
+
+/** Frees every buffer. */
+export function destroyShards({ shards }: ShardSet): void {
+  for (const { param, grad, m, v } of shards) {
+    for (const tensor of [param, grad, m, v]) tensor?.place?.buffer?.destroy();
+  }
+}
+
+/** Elements from `offset` on of a flat resident tensor, under a shape of their own. */
+function flatWindow(
+  flat: Tensor,
+  offset: number,
+  { name, shape }: { name: string; shape: readonly number[] },
+): Tensor {
+  const place = flat.place!;
+  const baseOffset = 4 * offset;
+  return makeTensor(name, shape, {
+    base: flat,
+    baseOffset,
+    place: { buffer: place.buffer, offset: place.offset + baseOffset },
+  });
+}
