@@ -8,8 +8,8 @@ import type { Example } from "../lib/data/types.ts";
 import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
 import { getLoss } from "../lib/losses/mod.ts";
 import { type BatchCapacity, createBatchTensors } from "../lib/model/batch_tensors.ts";
-import { type ModelConfig, parseModelConfig } from "../lib/model/config.ts";
-import { createRopeTable } from "../lib/model/model.ts";
+import { type ModelConfig } from "../lib/model/config.ts";
+import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { createParams, destroyParams } from "../lib/model/params.ts";
 import { planMicroBatch, TrainEngine } from "../lib/train/engine.ts";
 import type { Report } from "./row.ts";
@@ -51,7 +51,7 @@ function configFor(vocabulary: number, layers = 4): ModelConfig {
 }
 
 /** One micro-batch of `rows` rows of a length. */
-function setupFor(gpu: Gpu, config: ModelConfig, { length, rows }: { length: number; rows: number }) {
+function setupFor(config: ModelConfig, { length, rows }: { length: number; rows: number }) {
   const examples = Array.from({ length: rows }, (_, index): Example => ({
     index,
     prompt: [1],
@@ -60,7 +60,7 @@ function setupFor(gpu: Gpu, config: ModelConfig, { length, rows }: { length: num
   const shape = shapeFor(examples, { tokenBudget: length * rows, batchSize: rows, arity: 1 });
   const batch = collate(examples, { shape, arity: 1, slidingWindow: null });
   const setup = {
-    ropeTable: createRopeTable(gpu, config, length),
+    positions: length,
     capacity: shape,
     compute: "f32" as const,
     loss: getLoss("sft"),
@@ -90,7 +90,7 @@ async function timeBatches(
   const params = randomParams(gpu, config);
   const engines = [];
   for (const batch of batches) {
-    const { setup, micro } = setupFor(gpu, config, batch);
+    const { setup, micro } = setupFor(config, batch);
     const engine = await TrainEngine.create(gpu, { ...setup, params });
     engine.load(micro, 0);
     engines.push(engine);
@@ -155,7 +155,7 @@ async function memory(gpu: Gpu, report: Report, [small, large]: readonly [number
   for (const vocabulary of [small, large]) {
     const planner = nullGpu(gpu.adapterClass, gpu.limits);
     const config = configFor(vocabulary);
-    const { setup } = setupFor(planner, config, { length, rows: 1 });
+    const { setup } = setupFor(config, { length, rows: 1 });
     const params = createParams(planner, config, { trainable: true });
     const { plan } = await planMicroBatch(planner, { ...setup, params });
     sizes.push((plan.sizeBytes + batchBytes(setup.capacity)) / 2 ** 20);

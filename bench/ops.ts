@@ -6,7 +6,7 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { elementCount, residentTensor, type Tensor } from "../lib/gpu/tensor.ts";
 import { attention, attentionBackward } from "../lib/ops/attention.ts";
 import { embedding, embeddingBackward } from "../lib/ops/embedding.ts";
-import { logprobHead, logprobHeadBackward } from "../lib/ops/logprob.ts";
+import { logprobHead, logprobHeadBackward } from "../lib/model/head.ts";
 import { rmsnorm, rmsnormBackward } from "../lib/ops/norm.ts";
 import { adamw, gradNorm } from "../lib/ops/optimizer.ts";
 import { rope, swiglu, swigluBackward } from "../lib/ops/pointwise.ts";
@@ -241,7 +241,8 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
       name: `head's log-softmax ${T}x${V}`,
       kernels: ["logprob"],
       record: (rec, make) => {
-        logprobHead(rec, make.f32("h", [T, D]), make.f32("w", [V, D]), ids(make), { name: "logp" });
+        const head = { weight: { value: make.f32("w", [V, D]) } };
+        logprobHead(rec, make.f32("h", [T, D]), head, { targetIds: ids(make), name: "logp" });
       },
     },
     {
@@ -249,10 +250,10 @@ function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
       kernels: ["logprob_backward"],
       inPlace: true,
       record: (rec, make) => {
-        const inputs = { h: make.f32("h", [T, D]), w: make.f32("w", [V, D]), targetIds: ids(make) };
-        const { saved } = logprobHead(rec, inputs.h, inputs.w, inputs.targetIds, { name: "logp" });
-        const coef = make.f32("coef", [T]);
-        logprobHeadBackward(rec, { ...inputs, coef, saved }, { name: "d", dw: make.f32("dw", [V, D]) });
+        const h = make.f32("h", [T, D]), targetIds = ids(make);
+        const head = { weight: { value: make.f32("w", [V, D]), grad: make.f32("dw", [V, D]) } };
+        const { saved } = logprobHead(rec, h, head, { targetIds, name: "logp" });
+        logprobHeadBackward(rec, make.f32("coef", [T]), head, { h, targetIds, saved, name: "d" });
       },
     },
     {

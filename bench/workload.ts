@@ -6,7 +6,6 @@ import type { Example } from "../lib/data/types.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { getLoss } from "../lib/losses/mod.ts";
 import type { ModelConfig } from "../lib/model/config.ts";
-import { createRopeTable } from "../lib/model/model.ts";
 import { createParams, destroyParams, type ParamStore } from "../lib/model/params.ts";
 import { Scorer, type StepNumbers, TrainEngine } from "../lib/train/engine.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer } from "../lib/load/model.ts";
@@ -84,8 +83,7 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
   const { model, examples, batchSize } = work;
   const params = await loadWeights(gpu, model, { trainable: true });
   const packing = packingOf(work, layout);
-  const ropeTable = createRopeTable(gpu, model.config, work.maxLength);
-  const setup = { params, ropeTable, capacity: packing.shape, compute: layout.compute };
+  const setup = { params, positions: work.maxLength, capacity: packing.shape, compute: layout.compute };
   const scorer = await Scorer.create(gpu, setup);
   const references = await scoreExamples(scorer, examples, packing);
   scorer.destroy();
@@ -117,7 +115,6 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
     destroy: () => {
       engine.destroy();
       destroyParams(params);
-      ropeTable.place!.buffer!.destroy();
     },
   };
 }

@@ -11,16 +11,28 @@ import { Recorder } from "../lib/gpu/recorder.ts";
 import { readTensor, residentTensor } from "../lib/gpu/tensor.ts";
 import { type Hyper, type LossDefinition } from "../lib/losses/mod.ts";
 import { createBatchTensors, destroyBatchTensors, writeBatch } from "../lib/model/batch_tensors.ts";
-import { parseModelConfig } from "../lib/model/config.ts";
-import { createRopeTable, modelHidden } from "../lib/model/model.ts";
-import { createParams, destroyParams, loadParams, type ParamStore, readParams } from "../lib/model/params.ts";
-import { linear } from "../lib/ops/matmul.ts";
+import { parseModelConfig } from "../lib/model/families/mod.ts";
+import { linearForward } from "../lib/model/linear.ts";
+import { modelHidden } from "../lib/model/model.ts";
+import {
+  createParams,
+  destroyParams,
+  loadParams,
+  type ParamStore,
+  readParams,
+  type Trainable,
+} from "../lib/model/params.ts";
+import { ropeTable } from "../lib/model/rope_table.ts";
 import { TrainEngine } from "../lib/train/engine.ts";
 import { microBatches, type RowSet } from "../lib/train/pairs.ts";
 import type { Packing } from "../lib/train/reference.ts";
 
 /** A model directory on the adapter. */
-export async function gpuModel(gpu: Gpu, path: string, trainable = true): Promise<ParamStore> {
+export async function gpuModel(
+  gpu: Gpu,
+  path: string,
+  trainable: Trainable = true,
+): Promise<ParamStore> {
   const directory = await openModelDirectory(path);
   try {
     const config = parseModelConfig({ ...directory.config }, path);
@@ -67,7 +79,7 @@ export function engineFor(
 ): Promise<TrainEngine> {
   return TrainEngine.create(gpu, {
     params,
-    ropeTable: createRopeTable(gpu, params.config, params.config.max_position_embeddings),
+    positions: params.config.max_position_embeddings,
     capacity: packing.shape,
     compute: options.compute ?? "f32",
     loss,
@@ -114,11 +126,14 @@ export async function gpuLogits(
   const packing = packingFor(params, [example]);
   const batch = createBatchTensors(gpu, packing.shape);
   const rec = new Recorder(gpu, batch.counts);
-  const ropeTable = createRopeTable(gpu, params.config, roundUp8(tokens.length));
-  const normed = modelHidden(rec, { params, batch, ropeTable });
+  const normed = modelHidden(rec, {
+    params,
+    batch,
+    ropeTable: ropeTable(gpu, params, roundUp8(tokens.length)),
+  });
   const V = params.config.vocab_size;
   const out = residentTensor(gpu, "logits", [packing.shape.targets, V]);
-  linear(rec, normed, params.head.value, { name: "logits", out });
+  rec.copy(linearForward(rec, normed, params.head, { name: "logits" }), out);
   const plan = await Plan.seal("logits", rec);
   writeBatch(gpu, batch, collate([example], packing));
   plan.submit();

@@ -1,6 +1,7 @@
 /** The tiny model before any training: its configuration, and weights drawn from a seed. */
 import { writeModelDirectory } from "../../lib/formats/huggingface.ts";
-import { paramSpecs, parseModelConfig } from "../../lib/model/config.ts";
+import { parseModelConfig } from "../../lib/model/families/mod.ts";
+import { paramSpecs } from "../../lib/model/table.ts";
 import { WorldRandom } from "./random.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { sftRows } from "./world.ts";

@@ -3,7 +3,6 @@
  * Nothing is computed, and nothing but small buffers is allocated.
  */
 import { closeGpu } from "../gpu/device.ts";
-import { createRopeTable } from "../model/model.ts";
 import { createParams, paramBytes } from "../model/params.ts";
 import { resolveRun } from "./train.ts";
 import { planMicroBatch } from "../train/engine.ts";
@@ -27,8 +26,7 @@ export async function describeTraining(
     const twin = planningTwin(gpu);
     const { config } = job.policy;
     const params = createParams(twin, config, { trainable: true });
-    const ropeTable = createRopeTable(twin, config, 1);
-    const setup = trainSetup(job, programSetup(job, { params, ropeTable, hooks }));
+    const setup = trainSetup(job, programSetup(job, { params, hooks }));
     const { plan, formBytes } = await planMicroBatch(twin, setup);
     const bytes = paramBytes(twin, config, { trainable: true });
     const forms = formBytes > 0 ? `\nthe weights in bf16  ${Math.ceil(formBytes / 1e6)} MB` : "";

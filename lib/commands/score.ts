@@ -6,7 +6,6 @@ import { shapeFor } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { getLoss, lossHyper } from "../losses/mod.ts";
-import { createRopeTable } from "../model/model.ts";
 import { destroyParams } from "../model/params.ts";
 import { Scorer } from "../train/engine.ts";
 import { checkPositions, loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
@@ -150,10 +149,9 @@ async function scoreWith(
   });
   const packing: Packing = packingOf(options, { policy: model, loss: { arity }, shape });
   const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
-  const ropeTable = createRopeTable(gpu, model.config, longest);
   const scorer = await Scorer.create(gpu, {
     params,
-    ropeTable,
+    positions: longest,
     capacity: shape,
     compute: options.compute_dtype,
   });
@@ -165,7 +163,6 @@ async function scoreWith(
   } finally {
     scorer.destroy();
     destroyParams(params);
-    ropeTable.place?.buffer?.destroy();
     model.directory.close();
   }
 }

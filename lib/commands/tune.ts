@@ -2,7 +2,8 @@
  * The task `tune`: every problem class of a model's training, scoring and generation, tuned and remembered.
  */
 import type { Outcome } from "../tuning/tuner.ts";
-import { type ModelConfig, parseModelConfig } from "../model/config.ts";
+import { type ModelConfig } from "../model/config.ts";
+import { parseModelConfig } from "../model/families/mod.ts";
 import { materializeDefault } from "../world/default.ts";
 import { openModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";

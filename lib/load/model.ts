@@ -7,7 +7,8 @@ import { exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type ModelConfig, paramSpecs, parseModelConfig } from "../model/config.ts";
+import { type ModelConfig } from "../model/config.ts";
+import { parseModelConfig } from "../model/families/mod.ts";
 import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
 import type { RunHooks } from "../events.ts";
 
@@ -40,7 +41,7 @@ export async function openModel(nameOrPath: string, hooks: RunHooks = {}): Promi
   const path = await findModel(nameOrPath, hooks);
   const directory = await openModelDirectory(path);
   const config = parseModelConfig({ ...directory.config }, `${path}/config.json`);
-  checkShapes({ config, specs: paramSpecs(config) }, { where: path, tensors: directory.tensors });
+  checkShapes(config, { where: path, tensors: directory.tensors });
   return { path, config, directory };
 }
 

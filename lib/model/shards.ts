@@ -48,6 +48,14 @@ export interface Shard {
   readonly decay: boolean;
 }
 
+/** A shard whose tensors are trained. */
+export type TrainedShard = Required<Shard>;
+
+/** Whether the optimiser has something to do with a shard. */
+export function isTrained(shard: Shard): shard is TrainedShard {
+  return shard.grad !== undefined;
+}
+
 /** What of a shard is read back or restored. */
 export type ShardPart = "param" | "grad" | "m" | "v";
 

@@ -18,15 +18,18 @@ import {
   destroyBatchTensors,
   writeBatch,
 } from "../model/batch_tensors.ts";
-import { modelBackward, modelForward } from "../model/model.ts";
+import { modelBackward, modelForward, type ModelPass } from "../model/model.ts";
 import type { ParamStore } from "../model/params.ts";
+import { ropeTable } from "../model/rope_table.ts";
+import { isTrained } from "../model/shards.ts";
 import { adamw, adamwScalars, gradNorm } from "../ops/optimizer.ts";
 import { preferenceLoss, segmentSums } from "../ops/preference.ts";
 
 /** What both programs are built from. */
 export interface ProgramSetup {
   readonly params: ParamStore;
-  readonly ropeTable: Tensor;
+  /** Tokens of the longest sequence. */
+  readonly positions: number;
   readonly capacity: BatchCapacity;
   readonly compute: "f32" | "bf16";
   readonly onCompile?: (done: number, total: number) => void;
@@ -97,9 +100,14 @@ export class Scorer {
 function recordScore(gpu: Gpu, setup: ProgramSetup, batch: BatchTensors, results: Tensor): Recorder {
   const rec = new Recorder(gpu, batch.counts);
   rec.compute = setup.compute;
-  const { logp } = modelForward(rec, { params: setup.params, batch, ropeTable: setup.ropeTable });
+  const { logp } = modelForward(rec, passOf(gpu, setup, batch));
   rec.scope("sums", () => segmentSums(rec, { logp, segments: batch.segments }, { results }));
   return rec;
+}
+
+/** The model on a batch. */
+function passOf(gpu: Gpu, { params, positions }: ProgramSetup, batch: BatchTensors): ModelPass {
+  return { params, batch, ropeTable: ropeTable(gpu, params, positions) };
 }
 
 function compileHook(setup: ProgramSetup): { onCompile?: (done: number, total: number) => void } {
@@ -267,7 +275,7 @@ function createEngineTensors(gpu: Gpu, { capacity, loss, batchSize }: TrainSetup
 /** What the first micro-batch does not write: rows of the embedding without a token (where tied, the head's product does). */
 function recordZero(gpu: Gpu, { embedding, head }: ParamStore): Recorder {
   const rec = new Recorder(gpu);
-  if (head !== embedding) rec.clear(embedding.grad!);
+  if (embedding.grad && head.weight !== embedding) rec.clear(embedding.grad);
   return rec;
 }
 
@@ -294,7 +302,7 @@ function recordMicroBatch(
   const forms = setup.compute === "bf16" ? new Prepared(gpu) : undefined;
   rec.prepared = forms;
   const { batch } = tensors;
-  const pass = { params: setup.params, batch, ropeTable: setup.ropeTable };
+  const pass = passOf(gpu, setup, batch);
   const { logp, saved } = modelForward(rec, pass, { checkpointing: setup.checkpointing });
   const { name, arity, wgsl, hyper } = setup.loss;
   const coef = rec.scope("loss", () =>
@@ -317,14 +325,13 @@ function recordUpdate(gpu: Gpu, { params, adam }: TrainSetup, tensors: EngineTen
   const rec = new Recorder(gpu);
   const { scalars, stepResults } = tensors;
   const norm = rec.tensor("gradient norm", [4]);
-  rec.scope("gradient norm", () => {
-    gradNorm(rec, params.shards.map((shard) => shard.grad!), { norm, scalars });
-  });
+  const trained = params.shards.filter(isTrained);
+  rec.scope("gradient norm", () => gradNorm(rec, trained.map(({ grad }) => grad), { norm, scalars }));
   const { beta1, beta2, epsilon } = adam;
-  for (const { param, grad, m, v, decay } of params.shards) {
+  for (const { decay, ...shard } of trained) {
     const weightDecay = decay ? adam.weightDecay : 0;
     const options = { beta1, beta2, epsilon, weightDecay };
-    rec.scope("adamw", () => adamw(rec, { param, grad: grad!, m: m!, v: v!, norm, scalars }, options));
+    rec.scope("adamw", () => adamw(rec, { ...shard, norm, scalars }, options));
   }
   const end = stepResults.shape[0]!;
   rec.copy(norm, rowWindow(stepResults, end - 4, end));

@@ -2,7 +2,6 @@
  * The reference pass of a run: every row scored with the reference's weights, or read from beside the run.
  */
 import type { Gpu } from "../gpu/device.ts";
-import type { Tensor } from "../gpu/tensor.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
 import { type ProgramSetup, Scorer } from "./engine.ts";
 import { loadWeights } from "../load/model.ts";
@@ -22,7 +21,7 @@ import type { TrainJob } from "./job.ts";
 export async function withReference(
   gpu: Gpu,
   job: TrainJob,
-  { ropeTable, hooks }: { ropeTable: Tensor; hooks: RunHooks },
+  hooks: RunHooks,
 ): Promise<{ train: RowSet; held: RowSet | undefined }> {
   const sets = [job.train, ...(job.held ? [job.held] : [])];
   if (!job.loss.needsReference) {
@@ -45,7 +44,7 @@ export async function withReference(
   const kept = await Promise.all(sets.map((_, i) => readReference(paths[i]!, keys[i]!)));
   if (kept.some((sums) => sums === null)) {
     const params = await loadWeights(gpu, source, { ...hooks, trainable: false });
-    const scorer = await Scorer.create(gpu, programSetup(job, { params, ropeTable, hooks }));
+    const scorer = await Scorer.create(gpu, programSetup(job, { params, hooks }));
     for (const [i, { examples }] of sets.entries()) {
       if (kept[i]) continue;
       const sums = await scoreExamples(scorer, examples, job.packing, (done, total) => {
@@ -65,11 +64,11 @@ export async function withReference(
 /** What the job's programs are built from. */
 export function programSetup(
   job: TrainJob,
-  { params, ropeTable, hooks }: { params: ParamStore; ropeTable: Tensor; hooks: RunHooks },
+  { params, hooks }: { params: ParamStore; hooks: RunHooks },
 ): ProgramSetup {
   return {
     params,
-    ropeTable,
+    positions: Math.min(job.policy.config.max_position_embeddings, job.options.max_length),
     capacity: job.packing.shape,
     compute: job.options.compute_dtype,
     onCompile: (done: number, total: number) =>

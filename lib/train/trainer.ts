@@ -5,7 +5,6 @@ import { type StepRows, stepRows } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
-import { createRopeTable } from "../model/model.ts";
 import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
 import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
@@ -75,13 +74,11 @@ class TrainRun {
   /** Loads weights, computes the reference, compiles the programs. */
   static async open(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<TrainRun> {
     const { options, policy, checkpoint, runDir } = job;
-    const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
-    const ropeTable = createRopeTable(gpu, policy.config, positions);
     const kernels = await prepareTraining(gpu, job, hooks);
-    const rows = await withReference(gpu, job, { ropeTable, hooks });
+    const rows = await withReference(gpu, job, hooks);
     const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
     if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
-    const setup = programSetup(job, { params, ropeTable, hooks });
+    const setup = programSetup(job, { params, hooks });
     const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
     const scorer = await Scorer.create(gpu, setup);
     hooks.onEvent?.({ type: "notice", text: memoryNotice(job, engine) });

@@ -184,7 +184,7 @@ Deno.test("under bf16 tokens are those of a model whose matrices are rounded, sa
   const params = await gpuModel(gpu, fixturePath("llama/policy"), false);
   const rounded = await gpuModel(gpu, fixturePath("llama/policy"), false);
   const matrices = rounded.layers.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-  for (const { value } of [...matrices, rounded.head]) {
+  for (const { weight: { value } } of [...matrices, rounded.head]) {
     writeTensor(gpu, value, Float32Array.from(await readTensor(gpu, value), toBf16));
   }
   const size = { slots: 4, positions: 40 };

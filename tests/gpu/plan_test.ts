@@ -10,8 +10,7 @@ import { packParams, shaderFor } from "../../lib/gpu/shader.ts";
 import { evaluate, expand } from "../../lib/gpu/template.ts";
 import { makeTensor, residentTensor, rowWindow } from "../../lib/gpu/tensor.ts";
 import { getLoss } from "../../lib/losses/mod.ts";
-import { parseModelConfig } from "../../lib/model/config.ts";
-import { createRopeTable } from "../../lib/model/model.ts";
+import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import { createParams, paramBytes } from "../../lib/model/params.ts";
 import { planMicroBatch } from "../../lib/train/engine.ts";
 import { fixtureJson } from "../reference/fixture.ts";
@@ -127,7 +126,7 @@ for (const adapterClass of ["software", "gpu"] as const) {
     const capacity = { tokens: 256, targets: 200, segments: 8 };
     const setup = {
       params,
-      ropeTable: createRopeTable(gpu, config, 256),
+      positions: 256,
       capacity,
       compute: "f32" as const,
       loss,
@@ -149,8 +148,7 @@ for (const adapterClass of ["software", "gpu"] as const) {
     assertMatch(listing, /sum {16}[\d.]+ MB\nwork {2}[\d.]+ MFLOP$/);
     // every parameter's gradient is produced
     const written = new Set(plan.steps.flatMap((step) => usesOf(step).writes));
-    const weights = params.layers.flatMap((layer) => Object.values(layer));
-    for (const { grad } of [params.embedding, params.finalNorm, ...weights]) {
+    for (const { grad } of params.params.values()) {
       assert(written.has(grad!), `${grad!.name} is never written`);
     }
     assert(paramBytes(gpu, config, { trainable: true }) > 16 * 20_000);

@@ -1,6 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../../lib/errors.ts";
-import { inverseFrequencies, paramSpecs, parseModelConfig } from "../../lib/model/config.ts";
+import { inverseFrequencies } from "../../lib/model/config.ts";
+import { parseModelConfig } from "../../lib/model/families/mod.ts";
+import { paramSpecs } from "../../lib/model/table.ts";
 import { fixtureJson, fixtureNames, fixtureWeights } from "../reference/fixture.ts";
 
 const llama = {
@@ -33,7 +35,6 @@ for (const name of fixtureNames) {
     for (const { name, kind } of specs) {
       assertEquals(kind === "norm", name.includes("norm"), name);
       assertEquals(kind === "bias", name.endsWith(".bias"), name);
-      assertEquals(kind === "embedding", name.includes("embed_tokens"), name);
     }
   });
 }

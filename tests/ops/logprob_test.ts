@@ -3,7 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { nullGpu } from "../../lib/gpu/device.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { Extent } from "../../lib/gpu/tensor.ts";
-import { gatherRows, logprobHead, logprobHeadBackward, scatterRows } from "../../lib/ops/logprob.ts";
+import { logprobHead, logprobHeadBackward } from "../../lib/model/head.ts";
+import { gatherRows, scatterRows } from "../../lib/ops/logprob.ts";
 import type { RowVariant } from "../../lib/ops/rows.ts";
 import { randomIntegers, runCaught } from "../caught.ts";
 import { difference, randomNormal } from "../harness.ts";
@@ -56,10 +57,10 @@ async function check(c: Case, variant: RowVariant): Promise<void> {
       adapterClass: variant === "group" ? "gpu" : "software",
       record: (rec, { h, w, ids, coef, dw }) => {
         const chunked = chunk ? { chunk } : {};
-        const { saved } = logprobHead(rec, h!, w!, ids!, { name: "head", variant, ...chunked });
+        const head = { weight: { value: w!, ...(frozen ? {} : { grad: dw! }) } };
+        const { saved } = logprobHead(rec, h!, head, { targetIds: ids!, name: "head", variant, ...chunked });
         assertEquals(saved.logits !== undefined, chunk === undefined || chunk >= V);
-        const gradient = { h: h!, w: w!, targetIds: ids!, coef: coef!, saved };
-        logprobHeadBackward(rec, gradient, { name: "head", ...(frozen ? {} : { dw: dw! }) });
+        logprobHeadBackward(rec, coef!, head, { h: h!, targetIds: ids!, saved, name: "head" });
       },
     },
   );
@@ -109,12 +110,9 @@ async function logprobsOf(
     { "head.logp": [N], "head.lse": [N] },
     {
       record: (rec, { h, w, ids, coef, dw }) => {
-        const { saved } = logprobHead(rec, h!, w!, ids!, { name: "head", chunk, variant });
-        logprobHeadBackward(
-          rec,
-          { h: h!, w: w!, targetIds: ids!, coef: coef!, saved },
-          { name: "b", dw: dw! },
-        );
+        const head = { weight: { value: w!, grad: dw! } };
+        const { saved } = logprobHead(rec, h!, head, { targetIds: ids!, name: "head", chunk, variant });
+        logprobHeadBackward(rec, coef!, head, { h: h!, targetIds: ids!, saved, name: "b" });
       },
     },
   );
@@ -236,7 +234,8 @@ Deno.test("chunks: 4,096 rows of w, fewer where 64 MiB of logits or the adapter 
     const rec = new Recorder(nullGpu("software"));
     const h = rec.tensor("h", [N, 64]), w = rec.tensor("w", [V, 64]);
     const ids = rec.tensor("ids", [N], { dtype: "u32" });
-    return logprobHead(rec, h, w, ids, { name: "head", ...given }).saved.chunk;
+    return logprobHead(rec, h, { weight: { value: w } }, { targetIds: ids, name: "head", ...given }).saved
+      .chunk;
   };
   assertEquals(chunkOf(1000, 4096), 4096);
   assertEquals(chunkOf(5000, 32000), 3328); // 3355 down to a multiple of 64

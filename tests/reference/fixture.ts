@@ -2,7 +2,7 @@
  * The goldens in `tests/fixtures`: tiny models with what PyTorch computes from them in float64.
  */
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
-import { parseModelConfig } from "../../lib/model/config.ts";
+import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import type { PromptAndCompletions } from "./batch.ts";
 import type { Weights } from "./network.ts";
 import type { TrainOptions } from "./train.ts";

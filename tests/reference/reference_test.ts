@@ -4,7 +4,8 @@
  */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { type LossDefinition, losses } from "../../lib/losses/mod.ts";
-import { type ModelConfig, paramSpecs } from "../../lib/model/config.ts";
+import { type ModelConfig } from "../../lib/model/config.ts";
+import { paramSpecs } from "../../lib/model/table.ts";
 import { packBatch, segmentSums } from "./batch.ts";
 import { fixtureJson, fixtureNames, fixtureWeights, loadFixture, type Trajectory } from "./fixture.ts";
 import { numericGradient, randomNumbers, relativeError, weighted } from "./gradcheck.ts";

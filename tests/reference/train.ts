@@ -2,7 +2,8 @@
  * Losses, gradients and the training loop of the contract, plainly, on the float64 network.
  */
 import type { LossDefinition, PairInputs } from "../../lib/losses/mod.ts";
-import { type ModelConfig, paramSpecs } from "../../lib/model/config.ts";
+import { type ModelConfig } from "../../lib/model/config.ts";
+import { paramSpecs } from "../../lib/model/table.ts";
 import { packBatch, type PromptAndCompletions, segmentSums } from "./batch.ts";
 import { backward, forward, type Weights, zerosLike } from "./network.ts";
 import { adamw, clipping, learningRate, type ScheduleOptions } from "./optimizer.ts";

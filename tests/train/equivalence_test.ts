@@ -107,3 +107,19 @@ for (const compute of ["f32", "bf16"] as const) {
     destroyParams(params);
   });
 }
+
+Deno.test("what is frozen gets no gradient, and the others' gradients stay as they are", async () => {
+  const gpu = await testGpu();
+  const path = fixturePath("qwen2/policy");
+  const all = await gpuModel(gpu, path);
+  const some = await gpuModel(gpu, path, ({ field, layer }) => layer === 1 || field === "finalNorm");
+  const set = await pairsOf("qwen2");
+  const [wanted, found] = [
+    (await gpuGradients(gpu, all, { set, loss, hyper })).gradients,
+    (await gpuGradients(gpu, some, { set, loss, hyper })).gradients,
+  ];
+  const names = [...wanted.keys()].filter((name) => /^model\.(layers\.1\.|norm)/.test(name));
+  assertEquals([...found.keys()], names);
+  for (const name of names) assertEquals(found.get(name), wanted.get(name), name);
+  for (const store of [all, some]) destroyParams(store);
+});

@@ -6,7 +6,8 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 
 const SCRIPT = `
 import { writeModelDirectory } from "ROOT/lib/formats/huggingface.ts";
-import { parseModelConfig, paramSpecs } from "ROOT/lib/model/config.ts";
+import { parseModelConfig } from "ROOT/lib/model/families/mod.ts";
+import { paramSpecs } from "ROOT/lib/model/table.ts";
 import { Random } from "ROOT/lib/data/random.ts";
 import { train } from "ROOT/mod.ts";
 

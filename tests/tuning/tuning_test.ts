@@ -9,7 +9,7 @@ import { closeGpu, type Gpu, nullGpu, openGpu } from "../../lib/gpu/device.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { type Problem, tuneProblem } from "../../lib/tuning/tuner.ts";
 import { getLoss } from "../../lib/losses/mod.ts";
-import { parseModelConfig } from "../../lib/model/config.ts";
+import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import { attention, attentionBackward } from "../../lib/ops/attention.ts";
 import { decodeLinear } from "../../lib/ops/decode_linear.ts";
 import { linear } from "../../lib/ops/matmul.ts";
