@@ -128,7 +128,9 @@ function preferenceOf(value: unknown, where: string): number | null {
   if (value === null || value === undefined) return null;
   if (typeof value === "number" && (value === 0 || (value >= 1 && value <= 2))) return value;
   throw new InputError(
-    `${where}: the preference is ${JSON.stringify(value)}; wanted: a number from 1 (output_1) to 2 (output_2), 0 for ` +
+    `${where}: the preference is ${
+      JSON.stringify(value)
+    }; wanted: a number from 1 (output_1) to 2 (output_2), 0 for ` +
       "a draw in old files, or null where the judge gave none.",
   );
 }
@@ -137,7 +139,9 @@ function onlyOne(path: string, key: string, values: readonly string[]): void {
   const names = [...new Set(values)];
   if (names.length === 1) return;
   throw new InputError(
-    `${path}: ${key} differs from row to row (${names.slice(0, 3).map((name) => JSON.stringify(name)).join(", ")}); ` +
+    `${path}: ${key} differs from row to row (${
+      names.slice(0, 3).map((name) => JSON.stringify(name)).join(", ")
+    }); ` +
       "one file holds one comparison. Split the file.",
   );
 }
@@ -146,7 +150,9 @@ function noneTwice(path: string, instructions: readonly string[]): void {
   const seen = new Set<string>();
   for (const instruction of instructions) {
     if (seen.has(instruction)) {
-      throw new InputError(`${path}: the instruction ${excerpt(instruction)} stands there twice. Delete one.`);
+      throw new InputError(
+        `${path}: the instruction ${excerpt(instruction)} stands there twice. Delete one.`,
+      );
     }
     seen.add(instruction);
   }

@@ -86,8 +86,12 @@ function checkOutputs(annotations: readonly Annotation[], outputs: readonly Mode
     const row = byInstruction.get(instruction);
     if (row?.output === output_2) continue;
     throw new InputError(
-      `The annotation of ${excerpt(instruction)} is of ${generator_2}'s output ${excerpt(output_2)}, but outputs ` +
-        `${row ? `has ${excerpt(row.output)} by ${row.generator}` : "has none"}: the annotations are of other ` +
+      `The annotation of ${excerpt(instruction)} is of ${generator_2}'s output ${
+        excerpt(output_2)
+      }, but outputs ` +
+        `${
+          row ? `has ${excerpt(row.output)} by ${row.generator}` : "has none"
+        }: the annotations are of other ` +
         "outputs. Give the outputs that were judged, or judge these.",
     );
   }

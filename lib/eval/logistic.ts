@@ -89,7 +89,11 @@ function derivatives({ x, y, weight, width }: LogisticData, w: Float64Array, C: 
 }
 
 /** The minimum of gradient·(v − w) + ½ (v − w)ᵀ H (v − w) + |v|₁, coordinate by coordinate. */
-function solveQuadratic(w: Float64Array, gradient: Float64Array, hessian: Float64Array): Float64Array<ArrayBuffer> {
+function solveQuadratic(
+  w: Float64Array,
+  gradient: Float64Array,
+  hessian: Float64Array,
+): Float64Array<ArrayBuffer> {
   const width = w.length;
   const v = w.slice();
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
