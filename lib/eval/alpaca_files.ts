@@ -3,7 +3,7 @@
  * its length control was published with.
  */
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/json.ts";
+import { readTextIfPresent } from "../io/files.ts";
 import type { LengthRow } from "./length_control.ts";
 import { excerpt, optionalText, readObjects, textField } from "./rows.ts";
 
