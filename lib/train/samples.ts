@@ -4,7 +4,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { ParamStore } from "../model/params.ts";
 import { endTokens } from "../generate/end_tokens.ts";
-import { Generator } from "../generate/generator.ts";
+import { complete } from "../generate/complete.ts";
 import type { RunHooks } from "../events.ts";
 import type { Sample } from "../events.ts";
 import type { TrainJob } from "./job.ts";
@@ -42,34 +42,30 @@ export async function takeSamples(
 ): Promise<Answers | undefined> {
   const { held, tokenizer, policy } = job;
   if (!held) return undefined;
-  const room = policy.config.max_position_embeddings - settings.maxNewTokens;
+  const { maxNewTokens } = settings;
+  const room = policy.config.max_position_embeddings - maxNewTokens;
   const examples = held.examples.slice(0, settings.prompts).filter(({ prompt }) => prompt.length <= room);
   if (examples.length === 0) return undefined;
-  const longest = examples.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
-  const generator = await Generator.create(gpu, params, {
-    slots: Math.min(examples.length, 16),
-    positions: longest + settings.maxNewTokens,
-  });
-  try {
-    const generated = await generator.generate(examples.map(({ prompt }) => prompt), {
-      maxNewTokens: settings.maxNewTokens,
+  const completions = await complete(gpu, params, {
+    tokenizer,
+    prompts: examples.map(({ prompt }) => ({ ids: prompt })),
+    positions: maxNewTokens + examples.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 0),
+    settings: {
+      maxNewTokens,
       temperature: 0,
       topK: 0,
       topP: 1,
       seed: 0,
+      compute: "f32",
       eosIds: await endTokens(policy, tokenizer),
-      onProgress: (done, total) => {
-        hooks.onEvent?.({ type: "phase", name: "generate", done, total, unit: "answers" });
-      },
-    });
-    const text = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
-    return {
-      prompts: examples.map(({ prompt }) => text(prompt)),
-      texts: generated.map(({ tokens }) => text(tokens)),
-    };
-  } finally {
-    generator.destroy();
-  }
+    },
+    hooks,
+    unit: "answers",
+  });
+  return {
+    prompts: examples.map(({ prompt }) => tokenizer.decode(prompt, { skipSpecialTokens: true })),
+    texts: completions.map(({ text }) => text),
+  };
 }
 
 /** The first answers side by side, under the verdict on all of them. */

@@ -19,6 +19,7 @@ import {
 import { destroyParams, loadParams } from "../../lib/model/params.ts";
 import { samplingSettings } from "../../lib/ops/sample.ts";
 import { generate, type GenerationRow } from "../../lib/commands/generate.ts";
+import { completionText } from "../../lib/generate/complete.ts";
 import { Generator, type GeneratorOptions } from "../../lib/generate/generator.ts";
 import { gpuModel } from "../gpu_model.ts";
 import { chiSquaredP } from "../chi_squared.ts";
@@ -350,4 +351,14 @@ Deno.test("the kernel variants for GPUs generate the same tokens", async () => {
     destroyParams(params);
   }
   assertEquals(runs[1], runs[0]);
+});
+
+Deno.test("generate: a completion keeps the blank that it begins with, an answer has none", async () => {
+  const tokenizer = await loadTokenizer(fixturePath("mistral/policy"));
+  const prompt = tokenizer.encode("no", { specialTokens: true });
+  const whole = tokenizer.encode("no yes", { specialTokens: true });
+  assertEquals(whole.slice(0, prompt.length), prompt);
+  const tokens = whole.slice(prompt.length);
+  assertEquals(completionText(tokenizer, { ids: prompt }, tokens), " yes");
+  assertEquals(completionText(tokenizer, { ids: prompt, chat: true }, tokens), "yes");
 });

@@ -1,0 +1,81 @@
+/**
+ * From tokenised prompts to completions as text, with whatever weights the parameters hold now.
+ */
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { RunHooks } from "../events.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { ParamStore } from "../model/params.ts";
+import type { SamplingOptions } from "../ops/sample.ts";
+import { type Generated, Generator } from "./generator.ts";
+
+/** How prompts are continued. */
+export interface CompletionSettings extends SamplingOptions {
+  /** Tokens of a completion at most. */
+  readonly maxNewTokens: number;
+  /** What matrix products round their inputs to. */
+  readonly compute: "f32" | "bf16";
+}
+
+/** A completion, its text without special tokens. */
+export interface Completion extends Generated {
+  readonly text: string;
+}
+
+/** A prompt as the model reads it. */
+export interface PromptIds {
+  readonly ids: readonly number[];
+  /** Whether it ends an answer's header, so that the completion is a text of its own; else it goes on with the prompt's. */
+  readonly chat?: boolean;
+}
+
+/** Sequences at a time: a software adapter gains nothing beyond what its registers hold. */
+const SLOTS = { software: 16, gpu: 64 };
+
+/** Continues every prompt; completions in the prompts' order. */
+export async function complete(
+  gpu: Gpu,
+  params: ParamStore,
+  { tokenizer, prompts, positions, settings, hooks, unit = "prompts" }: {
+    tokenizer: Tokenizer;
+    prompts: readonly PromptIds[];
+    /** Tokens of the longest sequence, prompt and completion together. */
+    positions: number;
+    settings: CompletionSettings;
+    hooks: RunHooks;
+    /** What is counted, for progress. */
+    unit?: string;
+  },
+): Promise<Completion[]> {
+  const { compute, ...sampling } = settings;
+  const slots = Math.min(prompts.length, SLOTS[gpu.adapterClass]);
+  const generator = await Generator.create(gpu, params, { slots, positions, compute });
+  try {
+    const generated = await generator.generate(prompts.map(({ ids }) => ids), {
+      ...sampling,
+      onProgress: (done, total) => hooks.onEvent?.({ type: "phase", name: "generate", done, total, unit }),
+      ...(hooks.signal ? { signal: hooks.signal } : {}),
+    });
+    return generated.map((made, i) => ({
+      ...made,
+      text: completionText(tokenizer, prompts[i]!, made.tokens),
+    }));
+  } finally {
+    generator.destroy();
+  }
+}
+
+/**
+ * The text that `tokens` add to a prompt. Decoding them alone would lose the blank that SentencePiece's decoders strip
+ * from the first token; so prompt and completion are decoded together, and the prompt's own text is taken away.
+ */
+export function completionText(
+  tokenizer: Tokenizer,
+  { ids, chat }: PromptIds,
+  tokens: readonly number[],
+): string {
+  const decode = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: true });
+  if (chat) return decode(tokens);
+  const [before, whole] = [decode(ids), decode([...ids, ...tokens])];
+  // where the prompt ends within a character, its text changes with what follows: then the new tokens stand alone
+  return whole.startsWith(before) ? whole.slice(before.length) : decode(tokens);
+}
