@@ -4,7 +4,7 @@ import { Plan } from "../lib/gpu/plan.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
 import { readTensor, residentTensor, type Tensor, writeTensor } from "../lib/gpu/tensor.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../lib/ops/matmul.ts";
-import type { MatmulLayout } from "../lib/ops/matmul_variants.ts";
+import type { MatmulLayout } from "../lib/ops/matmul_problem.ts";
 import { type Ceiling, digitsOf } from "./ceiling.ts";
 import type { MatmulPeer, PeerProblem, PeerProduct } from "./peer.ts";
 import type { Report } from "./row.ts";

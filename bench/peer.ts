@@ -1,5 +1,5 @@
 /** Other programs that the bench compares with. */
-import type { MatmulLayout } from "../lib/ops/matmul_variants.ts";
+import type { MatmulLayout } from "../lib/ops/matmul_problem.ts";
 
 /** Another library's matrix product on the same adapter, in the same process. */
 export interface MatmulPeer {

@@ -2,7 +2,7 @@
  * The plan of a training run, on paper: what every micro-batch will do on this adapter, and the memory it takes.
  * Nothing is computed, and nothing but small buffers is allocated.
  */
-import { closeGpu } from "../gpu/device.ts";
+import { closeGpu, planningGpu } from "../gpu/device.ts";
 import { createParams, paramBytes } from "../model/params.ts";
 import { resolveRun } from "./train.ts";
 import { planMicroBatch } from "../train/engine.ts";
@@ -12,7 +12,6 @@ import type { TrainOptions } from "../train/options.ts";
 import { programSetup } from "../train/reference_pass.ts";
 import { setUpTraining } from "../train/job.ts";
 import { trainSetup } from "../train/train_setup.ts";
-import { planningTwin } from "../tuning/ops.ts";
 
 /** The listing that `Plan.describe` gives, for a run with these options. */
 export async function describeTraining(
@@ -23,7 +22,7 @@ export async function describeTraining(
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
-    const twin = planningTwin(gpu);
+    const twin = planningGpu(gpu);
     const { config } = job.policy;
     const params = createParams(twin, config, { trainable: true });
     const setup = trainSetup(job, programSetup(job, { params, hooks }));

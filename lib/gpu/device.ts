@@ -4,6 +4,7 @@
  * A *null* Gpu has limits but no device; plans can be recorded, verified and sized on it without any hardware.
  */
 import { InputError } from "../errors.ts";
+import { KernelChoices } from "./choices.ts";
 
 /** The limits that planning depends on, in bytes and counts. */
 export interface Limits {
@@ -30,6 +31,8 @@ export interface Gpu {
   readonly adapterClass: AdapterClass;
   readonly limits: Limits;
   readonly features: ReadonlySet<string>;
+  /** Which kernels are taken where an op has several. */
+  readonly choices: KernelChoices;
   /** Errors that WebGPU reported outside any error scope; `checkErrors` throws the first. */
   readonly errors: string[];
   /** Compiled pipelines by label; filled by `shader.ts`. */
@@ -90,6 +93,7 @@ export async function openGpu(): Promise<Gpu> {
     adapterClass: looksLikeSoftware(info) ? "software" : "gpu",
     limits: readLimits(device.limits),
     features,
+    choices: new KernelChoices(),
     errors,
     pipelines: new Map(),
     layouts: new Map(),
@@ -136,11 +140,18 @@ export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limi
       ...limits,
     },
     features: new Set(),
+    choices: new KernelChoices(),
     errors: [],
     pipelines: new Map(),
     layouts: new Map(),
     created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0 },
   };
+}
+
+/** A null Gpu that plans what `gpu` would run: its limits, its features and a copy of its kernel choices. */
+export function planningGpu(gpu: Gpu): Gpu {
+  const choices = new KernelChoices(gpu.choices);
+  return { ...nullGpu(gpu.adapterClass, gpu.limits), features: gpu.features, choices };
 }
 
 /** The device, or an error for a null Gpu. */

@@ -1,13 +1,25 @@
 /**
  * What can be known of a plan without running it: the listing, and the checks.
  */
-import { rootOf, usesOf } from "./memory.ts";
-import type { Plan } from "./plan.ts";
+import type { Gpu } from "./device.ts";
+import { type Layout, rootOf, usesOf } from "./memory.ts";
 import type { Step } from "./recorder.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** What of a plan can be looked at. */
+export interface PlanView {
+  readonly name: string;
+  readonly gpu: Gpu;
+  readonly steps: readonly Step[];
+  readonly layout: Layout;
+  /** Of all dispatches, at full extent. */
+  readonly flops: number;
+  /** Bytes of the plan's own buffers and textures. */
+  readonly sizeBytes: number;
+}
+
 /** Throws where the plan would read what nothing wrote, exceed a limit, or bind one buffer for reading and writing. */
-export function verifyPlan(plan: Plan): void {
+export function verifyPlan(plan: PlanView): void {
   const written = new Set<Tensor>();
   const { limits } = plan.gpu;
   plan.steps.forEach((step, i) => {
@@ -52,7 +64,7 @@ export function verifyPlan(plan: Plan): void {
   });
 }
 
-function memoryOf(plan: Plan, tensor: Tensor): unknown {
+function memoryOf(plan: PlanView, tensor: Tensor): unknown {
   if (tensor.place) return tensor.place.buffer ?? rootOf(tensor);
   return plan.layout.slotOf.get(rootOf(tensor));
 }
@@ -62,7 +74,7 @@ function titleOf(step: Step): string {
 }
 
 /** See `Plan.describe`. */
-export function describePlan(plan: Plan): string {
+export function describePlan(plan: PlanView): string {
   const lines = [`plan ${plan.name} on ${plan.gpu.name}: ${plan.steps.length} steps`];
   plan.steps.forEach((step, i) => {
     const number = String(i).padStart(4);
@@ -83,7 +95,7 @@ export function describePlan(plan: Plan): string {
   return [...lines, ...memoryLines(plan)].join("\n");
 }
 
-function spell(plan: Plan, tensor: Tensor): string {
+function spell(plan: PlanView, tensor: Tensor): string {
   const slot = plan.layout.slotOf.get(rootOf(tensor));
   const place = tensor.place
     ? "resident"
@@ -93,7 +105,7 @@ function spell(plan: Plan, tensor: Tensor): string {
   return `${tensor.name} ${tensor.dtype}[${tensor.shape.join(", ")}] ${place} ${count(tensor.sizeBytes)}B`;
 }
 
-function memoryLines(plan: Plan): string[] {
+function memoryLines(plan: PlanView): string[] {
   const resident = new Map<unknown, number>();
   for (const step of plan.steps) {
     const { reads, writes } = usesOf(step);

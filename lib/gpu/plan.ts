@@ -3,7 +3,7 @@
  * replays the same commands and creates nothing.
  */
 import { checkErrors, createBuffer, type Gpu, requireDevice } from "./device.ts";
-import { describePlan, verifyPlan } from "./inspect.ts";
+import { describePlan, type PlanView, verifyPlan } from "./inspect.ts";
 import { assignSlots, type Layout, rootOf, withoutDead } from "./memory.ts";
 import type { Binding, Recorder, Step } from "./recorder.ts";
 import { layoutFor, pipelineFor } from "./shader.ts";
@@ -18,7 +18,7 @@ interface Ready {
 }
 
 /** See the module's description. */
-export class Plan {
+export class Plan implements PlanView {
   readonly flops: number;
   /** Bytes of the plan's own buffers and textures (resident tensors are not the plan's). */
   readonly sizeBytes: number;

@@ -9,8 +9,9 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Constants } from "../gpu/template.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { type AttentionTile, chooseTile, tileConstants } from "./attention_tile.ts";
+import { type AttentionTile, attentionVariants, tileConstants } from "./attention_tile.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { sizeClass, TunableOp } from "./tunable.ts";
 
 /** Sizes of an attention layer. */
 export interface AttentionShape {
@@ -24,10 +25,10 @@ export interface AttentionShape {
   readonly scale: number;
 }
 
-/** Name of what is made, and the tile where the choice (the tuner's, else the default) is not wanted. */
+/** Name of what is made, and a variant by name where the op's choice is not wanted. */
 export interface AttentionOptions {
   readonly name: string;
-  readonly tile?: AttentionTile;
+  readonly variant?: string;
 }
 
 /** What forward took and gave, and the gradient of its output. */
@@ -42,6 +43,44 @@ export interface AttentionSaved {
   /** u32 [T, 8]: the queries in [q0, q1), [q2, q3) and [q4, q5) see key t; two zeros. */
   readonly keyRanges: Tensor;
 }
+
+/** One pass over packed rows, with what it reads and what it writes. */
+export type AttentionProblem =
+  & { readonly shape: AttentionShape }
+  & (
+    | {
+      readonly pass: "forward";
+      readonly qkv: Tensor;
+      readonly queryRanges: Tensor;
+      readonly o: Tensor;
+      readonly lse: Tensor;
+    }
+    | { readonly pass: "backward"; readonly dqkv: Tensor } & AttentionSaved
+  );
+
+/** Softmax attention: on software adapters textures by default, which read there at a quarter of a buffer's cost. */
+export const attentionOp: TunableOp<AttentionProblem> = new TunableOp(
+  "attention",
+  attentionVariants.map(({ name, only, supports, tile }) => ({
+    name,
+    ...(only ? { only } : {}),
+    supports: (rec, problem) => {
+      const read = problem.pass === "forward" ? [problem.qkv] : [problem.qkv, problem.dO];
+      const rowFloats = read.map(({ shape }) => shape[1]!);
+      return supports(rec.gpu, { headSize: problem.shape.headSize, rows: problem.qkv.shape[0]!, rowFloats });
+    },
+    record: (rec, problem) => {
+      const held = tile(problem.shape.headSize);
+      if (problem.pass === "forward") recordForward(rec, problem, held);
+      else recordBackward(rec, problem, held);
+    },
+  })),
+  {
+    classOf: (_rec, { pass, qkv, shape: { heads, kvHeads, headSize } }) =>
+      `${pass} ${headSize} ${heads / kvHeads} ${sizeClass(qkv.shape[0]!, heads)}`,
+    defaults: (rec) => [rec.gpu.adapterClass === "gpu" ? "group" : "image"],
+  },
+);
 
 /** A driver of software adapters (Mesa 22.3) stops an invocation silently after 65,535 loop iterations. */
 const MOST_ITERATIONS = 60_000;
@@ -65,15 +104,21 @@ export function attention(
   const { extent } = qkv;
   const o = rec.tensor(`${options.name}.o`, [T, heads * headSize], { extent });
   const lse = rec.tensor(`${options.name}.lse`, [T, heads], { extent });
-  const tile = options.tile ??
-    chooseTile(rec.gpu, { pass: "forward", rows: T, heads, kvHeads, headSize });
+  attentionOp.record(rec, { pass: "forward", shape, qkv, queryRanges, o, lse }, options.variant);
+  return { o, lse };
+}
+
+function recordForward(
+  rec: Recorder,
+  { shape, qkv, queryRanges, o, lse }: AttentionProblem & { pass: "forward" },
+  tile: AttentionTile,
+): void {
   const { kernel, ...launch } = launchFor(rec, tile, { pass: "forward", qkv, shape });
   rec.dispatch(kernel, {
     ...launch,
     bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, lse },
-    flops: 4 * pairs(T) * heads * headSize,
+    flops: 4 * pairs(qkv.shape[0]!) * shape.heads * shape.headSize,
   });
-  return { o, lse };
 }
 
 /**
@@ -88,7 +133,7 @@ export function attentionBackward(
 ): Tensor {
   const { qkv, o, lse, dO, queryRanges, keyRanges } = inputs;
   const { heads, kvHeads, headSize } = shape;
-  const T = checkShapes(shape, [
+  checkShapes(shape, [
     [qkv, (heads + 2 * kvHeads) * headSize],
     [o, heads * headSize],
     [dO, heads * headSize],
@@ -97,11 +142,21 @@ export function attentionBackward(
     [keyRanges, 8],
   ]);
   const dqkv = rec.tensor(`${options.name}.dqkv`, qkv.shape, { extent: qkv.extent });
-  const tile = options.tile ?? chooseTile(rec.gpu, { pass: "backward", rows: T, heads, kvHeads, headSize });
+  attentionOp.record(rec, { pass: "backward", shape, ...inputs, dqkv }, options.variant);
+  return dqkv;
+}
+
+function recordBackward(
+  rec: Recorder,
+  { shape, qkv, o, lse, dO, queryRanges, keyRanges, dqkv }: AttentionProblem & { pass: "backward" },
+  tile: AttentionTile,
+): void {
+  const { heads, kvHeads, headSize } = shape;
+  const T = qkv.shape[0]!;
   const size = { width: heads, height: T, format: "rgba32float" as const };
   const stats = tile.kind === "image"
-    ? rec.texture(`${options.name}.stats`, size, qkv.extent)
-    : rec.tensor(`${options.name}.stats`, [T, heads, 2], { extent: qkv.extent });
+    ? rec.texture(`${dqkv.name}.stats`, size, qkv.extent)
+    : rec.tensor(`${dqkv.name}.stats`, [T, heads, 2], { extent: qkv.extent });
 
   const { kernel, ...launch } = launchFor(rec, tile, { pass: "dq", qkv, shape });
   rec.dispatch(kernel, {
@@ -121,7 +176,6 @@ export function attentionBackward(
     const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, part });
     rec.dispatch(kernel, { ...launch, bind, flops: 8 * pairs(T) * (part[1] - part[0]) * kvHeads * headSize });
   }
-  return dqkv;
 }
 
 /** Nominal (query, key) pairs of T packed rows, for the listing: the ranges are known at run time only. */

@@ -1,6 +1,5 @@
 /** Variants of the attention kernels: who holds which rows, how they are loaded, and which variant a problem gets. */
-import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
-import type { Gpu } from "../gpu/device.ts";
+import type { AdapterClass, Gpu } from "../gpu/device.ts";
 import type { Constants } from "../gpu/template.ts";
 
 /** Rows held by a thread, and rows of the other side that it takes at a time. */
@@ -33,6 +32,8 @@ export interface AttentionVariant {
   readonly name: string;
   supports(gpu: Gpu, size: AttentionSize): boolean;
   tile(headSize: number): AttentionTile;
+  /** See `Candidate.only`. */
+  readonly only?: AdapterClass;
 }
 
 /** Rows held and taken: forward, gradient of the queries, gradients of keys and values. */
@@ -75,7 +76,8 @@ export const attentionVariants: readonly AttentionVariant[] = [
   threadVariant("image", "image", IMAGE),
   threadVariant("image_large", "image", IMAGE_LARGE),
   threadVariant("rows_large", "rows", ROWS_LARGE),
-  { name: "group", supports: () => true, tile: () => ({ kind: "group" }) },
+  // Lanes that work together run one after the other on software adapters.
+  { name: "group", supports: () => true, tile: () => ({ kind: "group" }), only: "gpu" },
 ];
 
 function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): AttentionVariant {
@@ -97,56 +99,6 @@ function hasImages(gpu: Gpu, { headSize, rows, rowFloats }: AttentionSize): bool
   const most = gpu.limits.maxTextureDimension2D;
   return headSize % 4 === 0 && rows > 0 && rows <= most &&
     rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
-}
-
-/** The variant of that name. */
-export function attentionVariant(name: string): AttentionVariant {
-  const variant = attentionVariants.find((one) => one.name === name);
-  if (variant) return variant;
-  const names = attentionVariants.map((one) => one.name).join(", ");
-  throw new RangeError(`There is no attention variant ${name}; there are ${names}.`);
-}
-
-/**
- * The variant for an adapter where nothing was measured: on software adapters textures, which read as storage textures
- * cost a quarter of buffers (measured on llvmpipe).
- */
-export function defaultVariant(gpu: Gpu, size: AttentionSize): AttentionVariant {
-  if (gpu.adapterClass === "gpu") return attentionVariant("group");
-  const image = attentionVariant("image");
-  return image.supports(gpu, size) ? image : attentionVariants[0]!;
-}
-
-/** A problem as the tuner tells it from others. */
-export interface AttentionProblem {
-  readonly pass: "forward" | "backward";
-  readonly rows: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-}
-
-/** The tuner's say in the variant. */
-export const attentionChoices: ChoicePoint<AttentionProblem> = new ChoicePoint(
-  "attention",
-  attentionVariants.map(({ name }) => name),
-  ({ pass, rows, heads, kvHeads, headSize }) =>
-    `${pass} ${headSize} ${heads / kvHeads} ${sizeClass(rows, heads)}`,
-);
-
-/** What decides whether a variant fits a problem: backward reads the gradient of the output, too. */
-export function sizeOf({ pass, rows, heads, kvHeads, headSize }: AttentionProblem): AttentionSize {
-  const widths = pass === "forward" ? [heads + 2 * kvHeads] : [heads + 2 * kvHeads, heads];
-  return { headSize, rows, rowFloats: widths.map((width) => width * headSize) };
-}
-
-/** The tile that a problem gets: of the preferred variant where that one fits, else of the default. */
-export function chooseTile(gpu: Gpu, problem: AttentionProblem): AttentionTile {
-  const size = sizeOf(problem);
-  const name = attentionChoices.choose(gpu, problem);
-  const preferred = name === undefined ? undefined : attentionVariant(name);
-  const variant = preferred?.supports(gpu, size) ? preferred : defaultVariant(gpu, size);
-  return variant.tile(problem.headSize);
 }
 
 /** Template constants of the kernels, but for the rows of a thread. */

@@ -1,10 +1,10 @@
 /** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
-import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, powerOfTwo } from "./grid.ts";
 import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
+import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 
 /** Choices that tests and measurements make for themselves; the adapter decides otherwise. */
 export interface DecodeVariant {
@@ -16,44 +16,44 @@ export interface DecodeVariant {
   readonly uniform?: boolean;
 }
 
-/** Ways to compute a product; number 0 takes what suits the class of adapter. */
-export const decodeVariants: Readonly<Record<string, DecodeVariant>> = {
-  auto: {},
-  columns_1: { tileColumns: 1 },
-  columns_2: { tileColumns: 2 },
-  columns_4: { tileColumns: 4 },
-  columns_8: { tileColumns: 8 },
-  columns_16: { tileColumns: 16 },
-  split_16: { split: 16 },
-  split_64: { split: 64 },
-  split_128: { split: 128 },
-  split_64_columns_1: { split: 64, tileColumns: 1 },
-  split_128_columns_1: { split: 128, tileColumns: 1 },
-};
-
-/** A product while decoding. */
-export interface DecodeProduct {
-  readonly rows: number;
-  /** Rows of w. */
-  readonly columns: number;
-  readonly depth: number;
-  readonly swiglu: boolean;
-  readonly norm: boolean;
-  readonly bias: boolean;
-  readonly residual: boolean;
-  readonly form: WeightForm;
-}
-
 /** How a product reads its weights; `bf16…` are rounded to bf16, eight to a load. */
 export type WeightForm = "buffer" | "image" | "bf16 buffer" | "bf16 image";
 
-/** The tuner's say in how products are computed. */
-export const decodeChoices: ChoicePoint<DecodeProduct> = new ChoicePoint(
-  "decode",
-  Object.keys(decodeVariants),
-  ({ rows, columns, depth, swiglu, norm, form }) =>
-    `${form} ${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizeClass(rows, columns, depth)}`,
-);
+/** A product while decoding, see {@link decodeLinear}. */
+export interface DecodeProblem {
+  readonly x: Tensor;
+  readonly w: Tensor;
+  readonly y: Tensor;
+  readonly form: WeightForm;
+  readonly swiglu: boolean;
+  readonly norm?: { readonly gain: Tensor; readonly eps: number };
+  readonly bias?: Tensor;
+  readonly residual?: Tensor;
+}
+
+function candidate(name: string, variant: DecodeVariant): Candidate<DecodeProblem> {
+  return {
+    name,
+    supports: () => true,
+    record: (rec, problem) => recordDecode(rec, problem, variant),
+    // A software adapter runs lanes that share a tile one after the other, and compiles them for seconds.
+    ...(variant.split ? { only: "gpu" } : {}),
+  };
+}
+
+/** Few-row products while decoding; number 0 takes the tile that suits the class of adapter. */
+export const decodeOp: TunableOp<DecodeProblem> = new TunableOp("decode", [
+  candidate("auto", {}),
+  ...[1, 2, 4, 8, 16].map((tileColumns) => candidate(`columns_${tileColumns}`, { tileColumns })),
+  ...[16, 64, 128].map((split) => candidate(`split_${split}`, { split })),
+  ...[64, 128].map((split) => candidate(`split_${split}_columns_1`, { split, tileColumns: 1 })),
+], {
+  classOf: (_rec, { x, w, form, swiglu, norm }) => {
+    const sizes = sizeClass(x.shape[0]!, w.shape[0]!, w.shape[1]!);
+    return `${form} ${swiglu ? "swiglu" : "linear"}${norm ? " norm" : ""} ${sizes}`;
+  },
+  defaults: () => ["auto"],
+});
 
 /** What `decodeLinear` computes beside the product. */
 export interface DecodeLinearOptions {
@@ -66,6 +66,7 @@ export interface DecodeLinearOptions {
   readonly residual?: Tensor;
   /** w is gate over up, [2N, D]: y = silu(gate) · up. */
   readonly swiglu?: boolean;
+  /** A tile of one's own instead of the op's choice. */
   readonly variant?: DecodeVariant;
   /** Without it, what suits the adapter and `rec.compute`. */
   readonly form?: WeightForm;
@@ -87,17 +88,28 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
     );
   }
   const form = options.form ?? chooseForm(rec, w, swiglu);
-  const shape = { B, N, D, VEC: D % 4 === 0 ? 4 : 1, swiglu, norm: norm !== undefined };
-  const product = {
-    ...{ rows: B, columns: rows, depth: D, swiglu, norm: norm !== undefined },
-    ...{ bias: bias !== undefined, residual: residual !== undefined, form },
+  const y = rec.tensor(options.name, [B, N]);
+  const problem: DecodeProblem = {
+    ...{ x, w, y, form, swiglu },
+    ...(norm ? { norm } : {}),
+    ...(bias ? { bias } : {}),
+    ...(residual ? { residual } : {}),
   };
-  const chosen = decodeVariants[decodeChoices.choose(rec.gpu, product) ?? "auto"];
-  const tile = chooseTile(rec.gpu, shape, options.variant ?? chosen ?? {});
+  if (options.variant) recordDecode(rec, problem, options.variant);
+  else decodeOp.record(rec, problem);
+  return y;
+}
+
+function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVariant): void {
+  const { x, w, y, form, swiglu, norm, bias, residual } = problem;
+  const [B = 0, D = 0] = x.shape;
+  const N = y.shape[1]!;
+  const VEC = D % 4 === 0 ? 4 : 1;
+  const tile = chooseTile(rec.gpu, { B, N, D, VEC, swiglu, norm: norm !== undefined }, variant);
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
   const bf16 = form.startsWith("bf16");
   const constants = {
-    VEC: shape.VEC,
+    VEC,
     ...tile,
     IMAGE: form.endsWith("image"),
     BF16: bf16,
@@ -109,7 +121,6 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
     PER_ROW: perRow,
     SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
   };
-  const y = rec.tensor(options.name, [B, N]);
   for (const { window, first, rows } of windowsOf(rec, w, { form, swiglu })) {
     const columns = swiglu ? rows / 2 : rows;
     rec.dispatch("decode_linear", {
@@ -127,7 +138,7 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
         columns,
         stride: N,
         offset: first,
-        depth: D / shape.VEC / constants.H,
+        depth: D / VEC / constants.H,
         elements: D,
         eps: norm?.eps ?? 0,
       },
@@ -135,7 +146,6 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
       flops: 2 * B * rows * D,
     });
   }
-  return y;
 }
 
 /** Other forms pay where somebody keeps them from step to step; software adapters read images faster. */

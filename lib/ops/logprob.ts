@@ -5,7 +5,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
-import { expectShape, lanesFor, rowDispatch, rowParams, type RowVariant, spreadRows } from "./rows.ts";
+import { expectShape, lanesFor, rowParams, rowsOp, type RowVariant, spreadRows } from "./rows.ts";
 
 /** Bytes that the logits of one chunk may take, and its most columns: larger vocabularies take no more memory. */
 const LOGITS_BYTES = 64 * 2 ** 20;
@@ -72,8 +72,7 @@ export function logprobChunk(
   expectShape("logprobChunk", targetIds, [N]);
   const lanes = lanesFor(columns), width = columns / lanes;
   const { state, logp, lse } = results;
-  rec.dispatch("logprob", {
-    ...rowDispatch(rec, { rows: N, width, lanes, ...(variant ? { variant } : {}) }),
+  const dispatch = {
     bind: { logits, targets: targetIds, state, logp, lse },
     params: {
       ...rowParams(logits),
@@ -84,7 +83,8 @@ export function logprobChunk(
       closes: Number(first + columns === total),
     },
     flops: 4 * N * columns,
-  });
+  };
+  rowsOp.record(rec, { kernel: "logprob", rows: N, width, lanes, dispatch }, variant);
 }
 
 /** Overwrites a chunk of logits `[N, columns]` with their gradient coef (one-hot − softmax), coef `[N]`. */

@@ -8,7 +8,8 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { accumulateFlag } from "./matmul_simple.ts";
-import { type Accumulate, chooseVariant, type MatmulProblem, matmulVariant } from "./matmul_variants.ts";
+import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
+import { matmulOp } from "./matmul_variants.ts";
 import { asMatrix } from "./pack.ts";
 
 /** Asks for one variant by name (tests, tuning); it must support the product. */
@@ -122,14 +123,7 @@ export function biasBackward(
 
 function product(rec: Recorder, name: string | undefined, problem: MatmulProblem): void {
   if (problem.rows === 0 || problem.columns === 0) return;
-  const variant = name === undefined ? chooseVariant(rec, problem) : matmulVariant(name);
-  if (!variant.supports(rec, problem)) {
-    const { layout, rows, columns, depth } = problem;
-    throw new RangeError(
-      `Matmul variant ${variant.name} does not support ${layout} ${rows}x${columns}x${depth} in ${rec.compute}.`,
-    );
-  }
-  variant.record(rec, problem);
+  matmulOp.record(rec, problem, name);
 }
 
 function sizes(matrix: Tensor): [number, number] {

@@ -4,7 +4,8 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { accumulateFlag, epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
 import { LAYOUT, productParams } from "./matmul_tile.ts";
-import type { MatmulProblem, MatmulVariant } from "./matmul_variants.ts";
+import type { MatmulProblem } from "./matmul_problem.ts";
+import type { Candidate } from "./tunable.ts";
 import { bf16Buffer } from "./pack.ts";
 
 /** A GPU wants about this many workgroups; long reductions are split to reach it. */
@@ -13,7 +14,7 @@ const WORKGROUPS = 256;
 const LEAST_SPLIT = 256;
 
 /** The variant `block_64` or `block_128`: a workgroup makes `size` x `size` results. */
-export function blockVariant(size: 64 | 128): MatmulVariant {
+export function blockVariant(size: 64 | 128): Candidate<MatmulProblem> {
   return {
     name: `block_${size}`,
     supports: supportsTexels,
@@ -89,7 +90,7 @@ function sumSplits(
 const COLUMNS = 4;
 
 /** The variant `rows_1` to `rows_16`: X·Wᵀ of at most that many rows. */
-export function rowsVariant(most: number): MatmulVariant {
+export function rowsVariant(most: number): Candidate<MatmulProblem> {
   return {
     name: `rows_${most}`,
     supports: (rec, { layout, rows, depth }) =>

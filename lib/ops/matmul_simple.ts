@@ -2,7 +2,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import type { Accumulate, MatmulProblem } from "./matmul_variants.ts";
+import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
 
 /** Records a product with the simple kernel; under `bf16` it rounds its inputs as it loads them. */
 export function recordSimple(rec: Recorder, problem: MatmulProblem): void {

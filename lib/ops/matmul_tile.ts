@@ -3,7 +3,8 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
-import type { MatmulProblem, MatmulVariant } from "./matmul_variants.ts";
+import type { MatmulProblem } from "./matmul_problem.ts";
+import type { Candidate } from "./tunable.ts";
 import { bf16Buffer, bf16Columns, bf16Image, fitsColumns, fitsTexture, imageOf } from "./pack.ts";
 
 /** What one thread computes, and where it reads. */
@@ -20,7 +21,7 @@ interface Tile {
 export const LAYOUT = { nt: 0, nn: 1, tn: 2 } as const;
 
 /** The variant `image_8x16`, `buffer_8x8`, ... */
-export function tileVariant(source: "image" | "buffer", tm: number, tn: number): MatmulVariant {
+export function tileVariant(source: "image" | "buffer", tm: number, tn: number): Candidate<MatmulProblem> {
   const tile = { tm, tn, source, lanes: tm >= 8 ? 32 : 8 };
   return {
     name: `${source}_${tm}x${tn}`,

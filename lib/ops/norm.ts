@@ -5,8 +5,9 @@ import {
   expectShape,
   gridFor,
   lanesFor,
-  rowDispatch,
   rowParams,
+  type RowProblem,
+  rowsOp,
   type RowVariant,
   spreadRows,
 } from "./rows.ts";
@@ -26,14 +27,23 @@ export function rmsnorm(
   expectShape("rmsnorm", w, [D]);
   const y = rec.tensor(`${name}.y`, [T, D], { extent: x.extent });
   const rstd = rec.tensor(`${name}.rstd`, [T], { extent: x.extent });
+  rowsOp.record(rec, normProblem({ x, w, y, rstd }, eps), variant);
+  return { y, rstd };
+}
+
+/** The dispatch of {@link rmsnorm}. */
+export function normProblem(
+  { x, w, y, rstd }: { x: Tensor; w: Tensor; y: Tensor; rstd: Tensor },
+  eps: number,
+): RowProblem {
+  const [T = 0, D = 0] = x.shape;
   const lanes = lanesFor(D), width = D / lanes;
-  rec.dispatch("norm", {
-    ...rowDispatch(rec, { rows: T, width, lanes, ...(variant ? { variant } : {}) }),
+  const dispatch = {
     bind: { x, w, y, rstd },
     params: { ...rowParams(x), width, elements: D, eps },
     flops: 5 * T * D,
-  });
-  return { y, rstd };
+  };
+  return { kernel: "norm", rows: T, width, lanes, dispatch };
 }
 
 /** What {@link rmsnormBackward} needs of the forward pass, and the gradient of its output. */
@@ -59,14 +69,13 @@ export function rmsnormBackward(
   for (const tensor of dw ? [w, dw] : [w]) expectShape("rmsnormBackward", tensor, [D]);
   const dx = rec.tensor(`${name}.dx`, [T, D], { extent: x.extent });
   const lanes = lanesFor(D), width = D / lanes;
-  const { constants, grid } = rowDispatch(rec, { rows: T, width, lanes, ...(variant ? { variant } : {}) });
-  rec.dispatch("norm_backward", {
-    constants: { ...constants, ADD: add !== undefined },
-    grid,
+  const dispatch = {
+    constants: { ADD: add !== undefined },
     bind: { x, w, rstd, dy, dx, ...(add ? { add } : {}) },
     params: { ...rowParams(x), width, elements: D },
     flops: 10 * T * D,
-  });
+  };
+  rowsOp.record(rec, { kernel: "norm_backward", rows: T, width, lanes, dispatch }, variant);
   if (dw) sumWeightGradient(rec, { x, rstd, dy, dw });
   return dx;
 }

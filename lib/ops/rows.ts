@@ -2,10 +2,10 @@
  * What ops over rows share: the width of loads, the rows in use, and whether a row is one invocation's work or a
  * workgroup's.
  */
-import { ChoicePoint, sizeClass } from "../gpu/choices.ts";
-import type { Recorder } from "../gpu/recorder.ts";
+import type { DispatchOptions, Recorder } from "../gpu/recorder.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 
 /** 4 where every size is a multiple of 4, so that kernels may load four numbers at once; else 1. */
 export function lanesFor(...sizes: readonly number[]): 1 | 4 {
@@ -44,29 +44,49 @@ export function spreadRows(rec: Recorder, rows: number, width: number): Spread {
 /** How reductions along a row are spread: an invocation per row (software adapters) or a workgroup per row (GPUs). */
 export type RowVariant = "thread" | "group";
 
-/** The tuner's say in it, by rows and numbers in a row. */
-export const rowChoices: ChoicePoint<{ readonly rows: number; readonly columns: number }> = new ChoicePoint(
-  "rows",
-  ["thread", "group"],
-  ({ rows, columns }) => sizeClass(rows, columns),
-);
+/** One dispatch of a kernel that reduces along rows. */
+export interface RowProblem {
+  readonly kernel: string;
+  readonly rows: number;
+  /** Lanes of a row, and the numbers in a lane. */
+  readonly width: number;
+  readonly lanes: 1 | 4;
+  readonly dispatch: Omit<DispatchOptions, "grid">;
+}
 
-/** Constants and grid of a kernel that reduces along rows; `width` counts lanes. */
-export function rowDispatch(
-  rec: Recorder,
-  { rows, width, lanes, variant }: { rows: number; width: number; lanes: 1 | 4; variant?: RowVariant },
-): { constants: Record<string, number>; grid: [number, number] } {
-  const chosen = variant ?? rowChoices.choose(rec.gpu, { rows, columns: width * lanes }) ??
-    (rec.gpu.adapterClass === "software" ? "thread" : "group");
-  if (chosen === "group") {
+// Small workgroups: a software adapter's cores share few rows evenly, and it gains nothing from large ones.
+const thread: Candidate<RowProblem> = {
+  name: "thread",
+  supports: () => true,
+  record: (rec, { kernel, rows, width, lanes, dispatch }) => {
+    const constants = { VEC: lanes, GROUP: 0, SIZE: 16, STEP: 1, UNROLL: width % 4 === 0 ? 4 : 1 };
+    rec.dispatch(kernel, {
+      ...dispatch,
+      constants: { ...constants, ...dispatch.constants },
+      grid: grid1d(rec.gpu, Math.ceil(rows / 16)),
+    });
+  },
+};
+
+const group: Candidate<RowProblem> = {
+  name: "group",
+  supports: () => true,
+  record: (rec, { kernel, rows, width, lanes, dispatch }) => {
     const size = width > 256 ? 256 : 64;
     const constants = { VEC: lanes, GROUP: size, SIZE: size, STEP: size, UNROLL: 1 };
-    return { constants, grid: grid1d(rec.gpu, rows) };
-  }
-  // Small workgroups: a software adapter's cores share few rows evenly, and it gains nothing from large ones.
-  const constants = { VEC: lanes, GROUP: 0, SIZE: 16, STEP: 1, UNROLL: width % 4 === 0 ? 4 : 1 };
-  return { constants, grid: grid1d(rec.gpu, Math.ceil(rows / 16)) };
-}
+    rec.dispatch(kernel, {
+      ...dispatch,
+      constants: { ...constants, ...dispatch.constants },
+      grid: grid1d(rec.gpu, rows),
+    });
+  },
+};
+
+/** Kernels that reduce along rows, told apart by rows and numbers in a row. */
+export const rowsOp: TunableOp<RowProblem> = new TunableOp("rows", [thread, group], {
+  classOf: (_rec, { rows, width, lanes }) => sizeClass(rows, width * lanes),
+  defaults: (rec) => [rec.gpu.adapterClass === "software" ? "thread" : "group"],
+});
 
 /** Throws where a tensor's shape is not the wanted one; -1 stands for any size. */
 export function expectShape(op: string, tensor: Tensor, wanted: readonly number[]): void {

@@ -1,17 +1,9 @@
 /**
  * Attention as the tuner meets it: each pass on packed preference pairs of random numbers.
  */
-import type { Gpu } from "../gpu/device.ts";
-import { type Family, familyOf, type Problem, type ProblemTensor } from "./tuner.ts";
-import { attention, attentionBackward, type AttentionShape } from "../ops/attention.ts";
-import {
-  attentionChoices,
-  type AttentionProblem,
-  attentionVariant,
-  attentionVariants,
-  defaultVariant,
-  sizeOf,
-} from "../ops/attention_tile.ts";
+import type { AdapterClass } from "../gpu/device.ts";
+import { attentionOp, type AttentionProblem, type AttentionShape } from "../ops/attention.ts";
+import { type ExampleParts, type ProblemTensor, type TunedOp, tunedOp } from "./problem.ts";
 
 /** Products of K numbers for each (query, key) pair: q·k and p·v; q·k twice, dO·v twice, dq, dk and dv. */
 const PRODUCTS = { forward: 2, backward: 7 };
@@ -26,13 +18,32 @@ const COMPLETION = 192;
 /** Keys that a row sees, on average. */
 const SEEN = sum(packedPairs(PROMPT + 2 * COMPLETION).seen) / (PROMPT + 2 * COMPLETION);
 
-/** Softmax attention, forward and backward. */
-export const attentionFamily: Family = familyOf(attentionChoices, (gpu, problem, key) => ({
-  flops: flopsOf(problem, problem.rows * SEEN),
-  example: () => attentionExample(gpu, key, problem),
-}));
+/** What decides the cost of a pass. */
+interface Sizes extends Pick<AttentionShape, "heads" | "kvHeads" | "headSize"> {
+  readonly pass: AttentionProblem["pass"];
+  readonly rows: number;
+}
 
-function flopsOf({ pass, heads, headSize }: AttentionProblem, seen: number): number {
+/** Softmax attention, forward and backward. */
+export const tunedAttention: TunedOp = tunedOp(attentionOp, {
+  flopsOf: (problem) => {
+    const sizes = sizesOf(problem);
+    return flopsOf(sizes, sizes.rows * SEEN);
+  },
+  partsOf: (problem, gpu) => {
+    const sizes = sizesOf(problem);
+    const rows = rowsOf(sizes, gpu.adapterClass);
+    return sizes.pass === "forward"
+      ? forwardParts({ ...sizes, rows }, problem.shape)
+      : backwardParts({ ...sizes, rows }, problem.shape);
+  },
+});
+
+function sizesOf({ pass, qkv, shape }: AttentionProblem): Sizes {
+  return { ...shape, pass, rows: qkv.shape[0]! };
+}
+
+function flopsOf({ pass, heads, headSize }: Sizes, seen: number): number {
   return 2 * PRODUCTS[pass] * seen * heads * headSize;
 }
 
@@ -40,75 +51,57 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, n) => total + n, 0);
 }
 
-function attentionExample(gpu: Gpu, key: string, met: AttentionProblem): Problem {
-  const problem = { ...met, rows: rowsOf(gpu, met) };
-  const { pass, rows, heads, kvHeads, headSize } = problem;
-  const { query, seen } = packedPairs(rows);
-  const size = sizeOf(problem);
-  const usable = attentionVariants.filter((variant) =>
-    // Lanes that work together run one after the other on software adapters.
-    variant.supports(gpu, size) && !(variant.name === "group" && gpu.adapterClass === "software")
-  );
-  const shape = { heads, kvHeads, headSize, scale: headSize ** -0.5 };
-  return {
-    key,
-    flops: flopsOf(problem, sum(seen)),
-    tensors: {
-      qkv: { shape: [rows, (heads + 2 * kvHeads) * headSize] },
-      query: { shape: [rows, 4], data: query },
-      ...(pass === "forward" ? forwardTensors(problem) : backwardTensors(problem, seen)),
-    },
-    variants: usable.map(({ name }) => name),
-    fallback: defaultVariant(gpu, size).name,
-    // Sums of up to 320 terms of a sign differ by their order, and exponentials by their arguments' rounding: 1e-6.
-    tolerance: 1e-5,
-    record: pass === "forward" ? recordForward(shape) : recordBackward(shape),
-  };
-}
-
-function rowsOf(gpu: Gpu, problem: AttentionProblem): number {
-  let rows = Math.min(problem.rows, MOST_ROWS[gpu.adapterClass]);
-  const tooMuch = () => flopsOf(problem, rows * SEEN) > MOST_FLOPS[gpu.adapterClass];
+function rowsOf(sizes: Sizes, adapterClass: AdapterClass): number {
+  let rows = Math.min(sizes.rows, MOST_ROWS[adapterClass]);
+  const tooMuch = () => flopsOf(sizes, rows * SEEN) > MOST_FLOPS[adapterClass];
   while (rows / 2 >= LEAST_ROWS && tooMuch()) rows = Math.ceil(rows / 2);
   return rows;
 }
 
-function forwardTensors({ rows, heads, headSize }: AttentionProblem): Record<string, ProblemTensor> {
+/** Sums of up to 320 terms of a sign differ by their order, and exponentials by their arguments' rounding: 1e-6. */
+const TOLERANCE = 1e-5;
+
+function forwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<AttentionProblem> {
+  const { rows, heads, kvHeads, headSize } = sizes;
+  const { query, seen } = packedPairs(rows);
   return {
-    o: { shape: [rows, heads * headSize], output: true },
-    lse: { shape: [rows, heads], output: true },
+    flops: flopsOf(sizes, sum(seen)),
+    tensors: {
+      qkv: { shape: [rows, (heads + 2 * kvHeads) * headSize] },
+      query: { shape: [rows, 4], data: query },
+      o: { shape: [rows, heads * headSize], output: true },
+      lse: { shape: [rows, heads], output: true },
+    },
+    tolerance: TOLERANCE,
+    assemble: ({ qkv, query, o, lse }) => ({
+      pass: "forward",
+      ...{ shape, qkv: qkv!, queryRanges: query!, o: o!, lse: lse! },
+    }),
   };
 }
 
 /** Any o and dO will do. As lse serves that of equal scores, ln of the keys seen: so weights are of their usual size. */
-function backwardTensors(
-  { rows, heads, kvHeads, headSize }: AttentionProblem,
-  seen: readonly number[],
-): Record<string, ProblemTensor> {
+function backwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<AttentionProblem> {
+  const { rows, heads, kvHeads, headSize } = sizes;
+  const { query, seen } = packedPairs(rows);
   const lse = Float32Array.from({ length: rows * heads }, (_, i) => Math.log(seen[Math.floor(i / heads)]!));
-  return {
+  const tensors: Record<string, ProblemTensor> = {
+    qkv: { shape: [rows, (heads + 2 * kvHeads) * headSize] },
+    query: { shape: [rows, 4], data: query },
+    key: { shape: [rows, 8], data: packedKeys(rows) },
     o: { shape: [rows, heads * headSize] },
     dO: { shape: [rows, heads * headSize] },
     lse: { shape: [rows, heads], data: lse },
-    key: { shape: [rows, 8], data: packedKeys(rows) },
     dqkv: { shape: [rows, (heads + 2 * kvHeads) * headSize], output: true },
   };
-}
-
-function recordForward(shape: AttentionShape): Problem["record"] {
-  return (rec, variant, { qkv, query, o, lse }) => {
-    const tile = attentionVariant(variant).tile(shape.headSize);
-    const made = attention(rec, qkv!, query!, shape, { name: "attention", tile });
-    rec.copy(made.o, o!);
-    rec.copy(made.lse, lse!);
-  };
-}
-
-function recordBackward(shape: AttentionShape): Problem["record"] {
-  return (rec, variant, { qkv, query, key, o, lse, dO, dqkv }) => {
-    const tile = attentionVariant(variant).tile(shape.headSize);
-    const saved = { qkv: qkv!, o: o!, lse: lse!, dO: dO!, queryRanges: query!, keyRanges: key! };
-    rec.copy(attentionBackward(rec, saved, shape, { name: "attention", tile }), dqkv!);
+  return {
+    flops: flopsOf(sizes, sum(seen)),
+    tensors,
+    tolerance: TOLERANCE,
+    assemble: ({ qkv, query, key, o, lse, dO, dqkv }) => ({
+      pass: "backward",
+      ...{ shape, qkv: qkv!, o: o!, lse: lse!, dO: dO!, queryRanges: query!, keyRanges: key!, dqkv: dqkv! },
+    }),
   };
 }
 

@@ -13,7 +13,7 @@ import {
   type Tensor,
   writeTensor,
 } from "../gpu/tensor.ts";
-import type { Problem } from "./tuner.ts";
+import type { Problem } from "./problem.ts";
 
 /** An input in another form (a texture image, packed bf16) serves about two products of a training step. */
 const USES = 2;

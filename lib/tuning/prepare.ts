@@ -1,11 +1,10 @@
 /**
  * Kernel choices for a model on the adapter at hand: remembered ones, recorded ones, or found by tuning.
  */
-import type { Gpu } from "../gpu/device.ts";
+import { type Gpu, planningGpu } from "../gpu/device.ts";
 import { Prepared } from "../gpu/prepared.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Extent } from "../gpu/tensor.ts";
-import { type Encounter, type Outcome, tuneProblem } from "./tuner.ts";
 import { type BatchCapacity, createBatchTensors } from "../model/batch_tensors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { createDecoder, createPromptTensors, recordDecodeStep, recordPrefill } from "../model/decoder.ts";
@@ -14,7 +13,9 @@ import { createParams } from "../model/params.ts";
 import { ropeTable } from "../model/rope_table.ts";
 import type { RunHooks } from "../events.ts";
 import { type CachedChoice, cachePath, type Choices, readChoices, writeChoices } from "./cache.ts";
-import { families, planningTwin } from "./ops.ts";
+import { tunedOps } from "./ops.ts";
+import type { ObservedProblem } from "./problem.ts";
+import { type Outcome, tuneProblem } from "./tuner.ts";
 
 /** What a model is going to compute. */
 export interface ModelWork {
@@ -32,7 +33,7 @@ export interface ModelWork {
 }
 
 /** A class of problems in some work. */
-export interface WorkClass extends Encounter {
+export interface WorkClass extends ObservedProblem {
   /** FLOP of all its problems, once through the work. */
   readonly totalFlops: number;
 }
@@ -47,18 +48,15 @@ export function workClasses(gpu: Gpu, work: ModelWork): WorkClass[] {
 
 /** Classes of the problems that `record` records on a Gpu without a device. */
 export function collectClasses(gpu: Gpu, record: (twin: Gpu) => void): WorkClass[] {
-  const twin = planningTwin(gpu);
+  const twin = planningGpu(gpu);
   const classes = new Map<string, WorkClass>();
-  const see = (encounter: Encounter) => {
-    const known = classes.get(encounter.key);
-    const totalFlops = (known?.totalFlops ?? 0) + encounter.flops;
+  const see = (problem: ObservedProblem) => {
+    const known = classes.get(problem.key);
+    const totalFlops = (known?.totalFlops ?? 0) + problem.flops;
     // The largest problem stands for its class.
-    classes.set(encounter.key, {
-      ...(known && known.flops >= encounter.flops ? known : encounter),
-      totalFlops,
-    });
+    classes.set(problem.key, { ...(known && known.flops >= problem.flops ? known : problem), totalFlops });
   };
-  for (const family of Object.values(families)) family.observe(twin, see);
+  for (const op of Object.values(tunedOps)) op.observe(twin, see);
   record(twin);
   return [...classes.values()].sort((a, b) => b.totalFlops - a.totalFlops);
 }
@@ -93,9 +91,6 @@ function recordGeneration(
   recordDecodeStep(step, decoder, { slots, greedy: true });
 }
 
-/** What has been applied, by Gpu. */
-const chosen = new WeakMap<Gpu, Map<string, string>>();
-
 /** Makes choices the Gpu's; returns the classes that have one. A choice that this library does not know is left out. */
 export function applyChoices(
   gpu: Gpu,
@@ -103,15 +98,12 @@ export function applyChoices(
   { onEvent }: RunHooks = {},
 ): Set<string> {
   const applied = new Set<string>();
-  const now = chosen.get(gpu) ?? new Map<string, string>();
-  chosen.set(gpu, now);
   for (const [key, variant] of Object.entries(choices)) {
     try {
-      const family = families[key.split(" ")[0]!];
-      if (!family) throw new RangeError("There is no such operation.");
-      family.prefer(gpu, key, variant);
+      const op = tunedOps[key.split(" ")[0]!];
+      if (!op) throw new RangeError("There is no such operation.");
+      op.prefer(gpu, key, variant);
       applied.add(key);
-      now.set(key, variant);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       const text = `kernel ${variant} for ${key} is not known here; the default is used instead`;
@@ -138,7 +130,7 @@ const SHARE = 0.03;
 const LEAST_SECONDS = 1;
 /** FLOP per second that estimate how long a run will take. */
 const SPEED = { software: 1e10, gpu: 5e12 };
-/** Seconds until a family has two variants to compare, where compiling them takes long (measured on llvmpipe). */
+/** Seconds until an op has two variants to compare, where compiling them takes long (measured on llvmpipe). */
 const START: Record<Gpu["adapterClass"], Readonly<Record<string, number>>> = {
   software: { attention: 2.5 },
   gpu: {},
@@ -187,9 +179,9 @@ export async function prepareKernels(
       await tuneClasses(gpu, unknown, { ...options, path, seconds, rounds: 3, share: 0.5 });
     }
   }
-  const now = chosen.get(gpu);
+  const { variants } = gpu.choices;
   return Object.fromEntries(
-    classes.flatMap(({ key }) => now?.has(key) ? [[key, now.get(key)!]] : []).sort(),
+    classes.flatMap(({ key }) => variants.has(key) ? [[key, variants.get(key)!]] : []).sort(),
   );
 }
 

@@ -2,78 +2,11 @@
  * Which of an op's variants is the fastest on this adapter: every candidate is checked against variant 0 on the same
  * random numbers, and those that agree are timed in turn.
  *
- * Nothing here knows an op. A `Family` says which problems its op meets and how a variant records one.
+ * Nothing here knows an op: `problem.ts` and `ops.ts` say what its problems are and how a candidate records one.
  */
-import type { ChoicePoint } from "../gpu/choices.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
 import { Bench, bestOf, type Run } from "./bench.ts";
-
-/** A tensor of a problem: random numbers unless `data` is given. */
-export interface ProblemTensor {
-  readonly shape: readonly number[];
-  readonly data?: Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
-  /** Written by the op: compared between variants. */
-  readonly output?: boolean;
-  /** Its other forms (a texture image, packed bf16) are made once and for all; otherwise every second time. */
-  readonly lasting?: boolean;
-}
-
-/** One class of problems, by an example, with every way to compute it. */
-export interface Problem {
-  /** `family …`: problems with equal keys get the same variant. */
-  readonly key: string;
-  /** Of the example. */
-  readonly flops: number;
-  readonly tensors: Readonly<Record<string, ProblemTensor>>;
-  /** Those that can compute the problem; number 0 is right by definition. */
-  readonly variants: readonly string[];
-  /** What is taken without tuning; one of `variants`. */
-  readonly fallback: string;
-  /** Largest relative difference in norm from variant 0. */
-  readonly tolerance: number;
-  /** Records one computation over resident tensors. */
-  record(rec: Recorder, variant: string, tensors: Readonly<Record<string, Tensor>>): void;
-}
-
-/** A problem as an op meets it. */
-export interface Encounter {
-  readonly key: string;
-  readonly flops: number;
-  /** Makes the example; asked once for each key. */
-  example(): Problem;
-}
-
-/** An op with variants. */
-export interface Family {
-  /** First word of its keys. */
-  readonly name: string;
-  /** Makes `variant` the choice for a class on this Gpu; undefined goes back to the default. Throws on unknown names. */
-  prefer(gpu: Gpu, key: string, variant: string | undefined): void;
-  /** Has `see` told of every problem that is recorded on this Gpu from now on; undefined ends it. */
-  observe(gpu: Gpu, see: ((encounter: Encounter) => void) | undefined): void;
-}
-
-/** The family of an op that chooses by `choices`: keys are its name and the class; `meet` says what a problem asks for. */
-export function familyOf<P>(
-  choices: ChoicePoint<P>,
-  meet: (gpu: Gpu, problem: P, key: string) => Omit<Encounter, "key">,
-): Family {
-  const { op } = choices;
-  return {
-    name: op,
-    prefer: (gpu, key, variant) => choices.prefer(gpu, key.slice(op.length + 1), variant),
-    observe: (gpu, see) =>
-      choices.observe(
-        gpu,
-        see && ((problem) => {
-          const key = `${op} ${choices.classOf(problem)}`;
-          see({ key, ...meet(gpu, problem, key) });
-        }),
-      ),
-  };
-}
+import type { Problem } from "./problem.ts";
 
 /** How long one variant took. */
 export interface Timing {

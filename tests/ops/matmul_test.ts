@@ -4,7 +4,7 @@ import { nullGpu } from "../../lib/gpu/device.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { Extent, residentTensor, rowWindow, type Tensor } from "../../lib/gpu/tensor.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
-import { chooseVariant, matmulChoices, problemClass } from "../../lib/ops/matmul_variants.ts";
+import { matmulOp } from "../../lib/ops/matmul_variants.ts";
 import { bf16Buffer } from "../../lib/ops/pack.ts";
 import { difference, randomNormal, runOp, testGpu } from "../harness.ts";
 import { columnSums, matmulNN, matmulNT, matmulTN, toBf16 } from "../reference/matmul.ts";
@@ -148,7 +148,7 @@ Deno.test("the variant that sizes and adapter class get by default", async () =>
     const left = residentTensor(gpu, "x", [rows, depth]);
     const right = residentTensor(gpu, "w", [columns, depth]);
     const result = residentTensor(gpu, "y", [rows, columns]);
-    return chooseVariant(rec, {
+    return matmulOp.choose(rec, {
       ...{ layout: "nt", left, right, result, rows, columns, depth, extent: undefined, accumulate: false },
     }).name;
   };
@@ -163,25 +163,24 @@ Deno.test("the variant that sizes and adapter class get by default", async () =>
 
 Deno.test("a preferred variant is used for its class where it can be", async () => {
   const gpu = await testGpu();
-  const problem = { layout: "nt", rows: 40, columns: 40, depth: 40 } as const;
   const recordedBy = (depth: number) => {
     const rec = new Recorder(gpu);
     const [x, w] = [rec.tensor("x", [40, depth]), rec.tensor("w", [40, depth])];
     linear(rec, x, w, { name: "y" });
     return rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader.label.split(" ")[0]] : []);
   };
-  const key = problemClass(new Recorder(gpu), problem);
-  matmulChoices.prefer(gpu, key, "block_64");
+  const key = "matmul nt f32 6 6 6";
+  matmulOp.prefer(gpu, key, "block_64");
   try {
     assertEquals(recordedBy(40), ["matmul_block"]);
     // 41 is of the same class, but no multiple of 4.
     assertEquals(recordedBy(41), ["matmul_simple"]);
   } finally {
-    matmulChoices.prefer(gpu, key, undefined);
+    matmulOp.prefer(gpu, key, undefined);
   }
   assertEquals(recordedBy(40), ["matmul_tile"]);
   assertThrows(
-    () => matmulChoices.prefer(gpu, key, "fastest"),
+    () => matmulOp.prefer(gpu, key, "fastest"),
     RangeError,
     "There is no matmul variant fastest",
   );

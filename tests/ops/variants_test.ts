@@ -6,19 +6,25 @@ import { assert, assertLess } from "@std/assert";
 import { loadExamples } from "../../lib/data/examples.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
+import { KernelChoices } from "../../lib/gpu/choices.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { getLoss, lossHyper } from "../../lib/losses/mod.ts";
-import { matmulChoices, matmulVariants } from "../../lib/ops/matmul_variants.ts";
+import { matmulOp } from "../../lib/ops/matmul_variants.ts";
 import { type ComputeOptions, destroyParams, gpuGradients, gpuModel } from "../gpu_model.ts";
 import { difference, testGpu } from "../harness.ts";
 import { type Expected, fixtureJson, fixtureNames, fixturePath } from "../reference/fixture.ts";
 
 const loss = getLoss("mipo");
 
+/** The same device, with kernel choices of its own. */
+function withOwnChoices(gpu: Gpu): Gpu {
+  return { ...gpu, choices: new KernelChoices() };
+}
+
 /** A gradient, the classes of its products, and how far its worst parameter is from PyTorch's, in norm. */
 async function worstGradient(gpu: Gpu, name: string, options: ComputeOptions = {}) {
   const classes = new Set<string>();
-  matmulChoices.observe(gpu, (problem) => classes.add(matmulChoices.classOf(problem)));
+  matmulOp.observe(gpu, (key) => classes.add(key));
   const params = await gpuModel(gpu, fixturePath(`${name}/policy`));
   const expected = await fixtureJson<Expected>(`${name}/expected.json`);
   const tokenizer = await loadTokenizer(fixturePath(`${name}/policy`));
@@ -66,12 +72,12 @@ Deno.test("under bf16 both families of kernels round alike", async () => {
 Deno.test("llama and mistral: every variant of the matrix product gives PyTorch's gradients", async () => {
   const shared = await testGpu();
   for (const name of ["llama", "mistral"] as const) {
-    const { classes } = await worstGradient({ ...shared }, name);
+    const { classes } = await worstGradient(withOwnChoices(shared), name);
     assert(classes.size > 5);
-    for (const { name: variant } of matmulVariants) {
-      const gpu: Gpu = { ...shared };
+    for (const { name: variant } of matmulOp.candidates) {
+      const gpu = withOwnChoices(shared);
       // a product that the variant does not support keeps its default
-      for (const key of classes) matmulChoices.prefer(gpu, key, variant);
+      for (const key of classes) matmulOp.prefer(gpu, key, variant);
       assertLess((await worstGradient(gpu, name)).worst, 5e-5, `${name} ${variant}`);
     }
   }
