@@ -137,6 +137,38 @@ Deno.test("layers: only lib/io and tasks know Deno, so that the rest runs elsewh
   }
 });
 
+/** Circles of files, types included: each a path from a file back to itself. */
+function circles(imports: readonly Import[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { file, specifier } of imports) {
+    if (!specifier.startsWith(".")) continue;
+    const target = new URL(specifier, new URL(file, ROOT)).href.slice(ROOT.href.length);
+    targets.set(file, [...targets.get(file) ?? [], target]);
+  }
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    const from = path.indexOf(file);
+    if (from >= 0) found.push([...path.slice(from), file].join(" > "));
+    if (from >= 0 || done.has(file)) return;
+    for (const target of targets.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of targets.keys()) visit(file, []);
+  return found;
+}
+
+Deno.test("layers: no files import each other in a circle, types included", async () => {
+  assertEquals(circles(await allImports()), []);
+  const imports = [["lib/a/x.ts", "./y.ts"], ["lib/a/y.ts", "../b/z.ts"], [
+    "lib/b/z.ts",
+    "../a/x.ts",
+  ]] as const;
+  assertEquals(circles(imports.map(([file, specifier]) => ({ file, specifier }))), [
+    "lib/a/x.ts > lib/a/y.ts > lib/b/z.ts > lib/a/x.ts",
+  ]);
+});
+
 Deno.test("layers: imports are found in every form they take", () => {
   const source = `
 import { a } from "./a.ts";

@@ -2,6 +2,7 @@
  * The plan of a training run, on paper: what every micro-batch will do on this adapter, and the memory it takes.
  * Nothing is computed, and nothing but small buffers is allocated.
  */
+import { readJsonObject } from "../io/json.ts";
 import { closeGpu, planningGpu } from "../gpu/device.ts";
 import { createParams, paramBytes } from "../model/params.ts";
 import { resolveRun } from "./train.ts";
@@ -10,18 +11,27 @@ import { openAdapter } from "../load/adapter.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { programSetup } from "../train/reference_pass.ts";
+import { applyTrainingKernels, holdsRun } from "../train/kernels.ts";
 import { setUpTraining } from "../train/job.ts";
 import { trainSetup } from "../train/train_setup.ts";
 
-/** The listing that `Plan.describe` gives, for a run with these options. */
+/**
+ * The listing that `Plan.describe` gives, for a run with these options; where `output_dir` holds a run already, with
+ * that run's options and kernels, but for the options that are given.
+ */
 export async function describeTraining(
   given: Partial<TrainOptions> = {},
   hooks: RunHooks = {},
 ): Promise<string> {
-  const { options } = await resolveRun(given);
-  const job = await setUpTraining(options, hooks);
+  const { output_dir: dir } = given;
+  const recorded = dir !== undefined && await holdsRun(dir)
+    ? await readJsonObject(`${dir}/config.json`, "a run's options")
+    : {};
+  const { options } = await resolveRun({ ...recorded, ...given });
+  const job = await setUpTraining({ ...options, describe: true }, hooks);
   const gpu = await openAdapter(hooks);
   try {
+    await applyTrainingKernels(gpu, job, hooks);
     const twin = planningGpu(gpu);
     const { config } = job.policy;
     const params = createParams(twin, config, { trainable: true });

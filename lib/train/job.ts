@@ -44,7 +44,8 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const loss = getLoss(options.loss_type);
   const runDir = trimSlashes(options.output_dir ?? await freshRunDir());
   const checkpoint = options.resume ? await openCheckpoint(options.resume, runDir) : undefined;
-  await checkRunDir(runDir, { resume: checkpoint !== undefined });
+  // What is only described may be a run that is there already.
+  if (!options.describe) await checkRunDir(runDir, { resume: checkpoint !== undefined });
   const policy = await openModel(model, hooks);
   const reference = await openReference(options, policy, { loss, hooks });
   const tokenizer = await openTokenizer(policy);

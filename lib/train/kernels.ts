@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { RunHooks } from "../events.ts";
 import { tokenTotal } from "./pairs.ts";
 import type { TrainJob } from "./job.ts";
-import { type ModelWork, prepareKernels } from "../tuning/prepare.ts";
+import { applyCached, applyChoices, type ModelWork, prepareKernels } from "../tuning/prepare.ts";
 
 /**
  * Settles a run's kernels and returns the choices for its `config.json` (key `kernels`, variant by problem class).
@@ -21,12 +21,32 @@ export async function prepareTraining(
   hooks: RunHooks,
 ): Promise<Record<string, string>> {
   const { tune } = job.options;
-  const recorded = job.checkpoint
-    ? await recordedKernels(parentOf(job.checkpoint.path))
-    : typeof tune === "string"
-    ? await recordedKernels(tune)
-    : undefined;
+  const recorded = await inheritedKernels(job);
   return await prepareKernels(gpu, trainingWork(job), { ...hooks, tune: tune !== false, recorded });
+}
+
+/**
+ * Gives a Gpu the kernels that a run of this job has: those of the run that its directory holds already, else those
+ * that it would begin with. Nothing is tuned.
+ */
+export async function applyTrainingKernels(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<void> {
+  const recorded = await inheritedKernels(job) ??
+    (await holdsRun(job.runDir) ? await recordedKernels(job.runDir) : undefined);
+  if (recorded) applyChoices(gpu, recorded, hooks);
+  else if (job.options.tune !== false) await applyCached(gpu, hooks);
+}
+
+/** The choices of the run that a job goes on with, or of the one that `tune` names. */
+async function inheritedKernels(
+  { checkpoint, options }: TrainJob,
+): Promise<Record<string, string> | undefined> {
+  if (checkpoint) return await recordedKernels(parentOf(checkpoint.path));
+  return typeof options.tune === "string" ? await recordedKernels(options.tune) : undefined;
+}
+
+/** Whether a directory holds a run, finished or not. */
+export async function holdsRun(runDir: string): Promise<boolean> {
+  return await readTextIfPresent(`${runDir}/config.json`) !== undefined;
 }
 
 /** What a run computes, and how often. */

@@ -4,7 +4,12 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../lib/errors.ts";
 import type { TrainOptions } from "../../lib/train/options.ts";
-import { train } from "../../lib/commands/train.ts";
+import { describeTraining } from "../../lib/commands/describe.ts";
+import { train, trainOptions } from "../../lib/commands/train.ts";
+import { nullGpu } from "../../lib/gpu/device.ts";
+import { setUpTraining } from "../../lib/train/job.ts";
+import { trainingWork } from "../../lib/train/kernels.ts";
+import { workClasses } from "../../lib/tuning/prepare.ts";
 import { fixturePath } from "../reference/fixture.ts";
 import { inTempDir } from "../temp_dir.ts";
 
@@ -213,4 +218,31 @@ Deno.test("a directory that holds another run is left as it is", () =>
     await assertRejects(() => train({ ...base, output_dir: dir }), InputError, "another run");
     assertEquals(await Deno.readTextFile(`${dir}/metrics.jsonl`), "mine\n");
     assertEquals([...Deno.readDirSync(dir)].length, 1);
+  }));
+
+Deno.test("describe of a tuned run lists that run's kernels", () =>
+  inTempDir(async (dir) => {
+    const output_dir = `${dir}/run`;
+    await train({ ...base, max_steps: 1, output_dir, tune: false });
+    // As if the tuner had found other kernels than the defaults to be the fastest.
+    const job = await setUpTraining(trainOptions.resolve({ ...base, describe: true }), {});
+    const other: Record<string, string> = { matmul: "simple", rows: "group", attention: "rows_large" };
+    const classes = workClasses(nullGpu("software"), trainingWork(job)).map(({ key }) => key);
+    const kernels = Object.fromEntries(classes.map((key) => [key, other[key.split(" ")[0]!]]));
+    const path = `${output_dir}/config.json`;
+    const config = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, kernels }));
+    // Neither model nor data is given to the first: the run's own are taken.
+    const listings = [
+      await describeTraining({ output_dir }),
+      await describeTraining({ ...base, tune: output_dir }),
+    ];
+    const untuned = [/ matmul_(tile|block) /, / norm VEC=\d GROUP=0 /, / attention VEC=.* IMAGE=1 /];
+    const usual = await describeTraining({ ...base, tune: false });
+    for (const kernel of untuned.slice(0, 2)) assertMatch(usual, kernel);
+    for (const listing of listings) {
+      for (const kernel of untuned) assert(!kernel.test(listing), `${kernel} in\n${listing}`);
+      assertMatch(listing, / matmul_simple /);
+      assertMatch(listing, / norm VEC=\d GROUP=64 /);
+    }
   }));
