@@ -400,6 +400,6 @@ Deno.test("shapes that do not fit are named", () => {
   assertThrows(
     () => linear(rec, x, rec.tensor("w", [7, 6]), { name: "y", variant: "image_8x8" }),
     RangeError,
-    "does not support nt 4x7x6",
+    "image_8x8 does not support this problem of class matmul nt f32 2 3 3",
   );
 });
