@@ -1,9 +1,11 @@
 /**
  * What a row looks like to the model: its tokens, the boundary between prompt and completion, what is scored.
  */
-import { REASON_TEXT, tokeniseRow } from "../data/examples.ts";
-import { type DataRow, readDataRows } from "../data/rows.ts";
+import { type DataRow, readDataRows, SIDES } from "../data/rows.ts";
+import { NOTE_TEXT, REASON_TEXT } from "../data/summary.ts";
+import { tokeniseRow } from "../data/tokenise.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
+import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
 import { findModel } from "../load/model.ts";
@@ -38,8 +40,6 @@ export const inspectOptions: OptionSet<InspectOptions> = defineOptions<InspectOp
   summary: "Shows the tokens of rows: where the prompt ends, and which tokens are scored.",
   shape: inspectShape,
 });
-
-const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
 
 /**
  * The chosen rows as text: one line per token with position, id, `*` if it is scored, and the token spelled out.
@@ -92,18 +92,23 @@ function showRow(
   const result = tokeniseRow(row, { tokenizer, maxLength });
   const head = `row ${row.index} (${row.where})`;
   if (!result.example) return `${head}: dropped, ${REASON_TEXT[result.dropped!]}\n`;
-  const { prompt, completions } = result.example;
+  const { prompt, completions, scored, label } = result.example;
   const notes = [
     `prompt ${prompt.length} tokens`,
-    ...completions.map((ids, side) => `${SIDES[row.kind][side]} ${ids.length} scored`),
+    ...completions.map((_, side) => `${SIDES[row.kind][side]} ${scoredTokens(result.example!, side)} scored`),
     ...(result.straddles ? ["a token straddles the boundary: the completion is tokenised on its own"] : []),
+    ...(label === undefined ? [] : [`label ${label}`]),
+    ...result.notes.map((note) => NOTE_TEXT[note]),
     ...(result.truncated ? [`cut at max_length ${maxLength}`] : []),
   ];
   const lines = [`${head}: ${notes.join(", ")}`, "  prompt"];
-  prompt.forEach((id, i) => lines.push(showToken(i, id, { tokenizer, scored: false })));
+  Array.from(prompt).forEach((id, i) => lines.push(showToken(i, id, { tokenizer, scored: false })));
   completions.forEach((ids, side) => {
     lines.push(`  ${SIDES[row.kind][side]}`);
-    ids.forEach((id, i) => lines.push(showToken(prompt.length + i, id, { tokenizer, scored: true })));
+    const isScored = (i: number) => scored?.some(([start, end]) => i >= start && i < end) ?? true;
+    Array.from(ids).forEach((id, i) =>
+      lines.push(showToken(prompt.length + i, id, { tokenizer, scored: isScored(i) }))
+    );
   });
   return lines.join("\n") + "\n";
 }

@@ -2,7 +2,10 @@
  * Scoring: log-probabilities of completions under a model and, with a reference, K and the loss of every row.
  */
 import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import { targetCost } from "../data/batch.ts";
 import { shapeFor } from "../data/plan.ts";
+import { SIDES } from "../data/rows.ts";
+import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { getLoss, lossHyper } from "../losses/mod.ts";
@@ -71,7 +74,7 @@ export interface CompletionScore {
   readonly tokens: number;
 }
 
-/** One scored row: `chosen` and `rejected`, or `completion`, or `text`. */
+/** One scored row: `chosen` and `rejected`, or `completion`, `messages` or `text`. */
 export interface ScoreRow {
   /** Zero-based row in the data file. */
   readonly index: number;
@@ -81,6 +84,8 @@ export interface ScoreRow {
   readonly rejected?: CompletionScore;
   /** Of a row `{prompt, completion}`. */
   readonly completion?: CompletionScore;
+  /** Of a conversation: the assistant's turns together. */
+  readonly messages?: CompletionScore;
   /** Of a row `{text}`. */
   readonly text?: CompletionScore;
   /** Of a pair, under the reference. */
@@ -89,6 +94,8 @@ export interface ScoreRow {
   readonly ref_rejected?: CompletionScore;
   /** Under the reference. */
   readonly ref_completion?: CompletionScore;
+  /** Under the reference. */
+  readonly ref_messages?: CompletionScore;
   /** Under the reference. */
   readonly ref_text?: CompletionScore;
   /** The reference's gap between the means of chosen and rejected (MIPO's paper, equation 6). */
@@ -175,8 +182,6 @@ function checkLoss({ kind }: ExampleSet, { data, loss_type }: ScoreOptions): voi
   );
 }
 
-const SIDES = { pair: ["chosen", "rejected"], completion: ["completion"], text: ["text"] } as const;
-
 function scoreRows(
   { examples, kind }: ExampleSet,
   { sums, refSums, options }: {
@@ -190,7 +195,10 @@ function scoreRows(
   return examples.map((example, i) => {
     const scores = (all: Sums, prefix: string) =>
       Object.fromEntries(
-        SIDES[kind].map((side, s) => [`${prefix}${side}`, completionScore(all[s]!, example.completions[s]!)]),
+        SIDES[kind].map((
+          side,
+          s,
+        ) => [`${prefix}${side}`, completionScore(all[s]!, scoredTokens(example, s))]),
       );
     const row = { index: example.index, ...scores(sums[i]!, "") };
     if (!refSums) return row;
@@ -205,8 +213,8 @@ function scoreRows(
   });
 }
 
-function completionScore(logp: number, ids: readonly number[]): CompletionScore {
-  return { logp, avg_logp: logp / ids.length, tokens: ids.length };
+function completionScore(logp: number, tokens: number): CompletionScore {
+  return { logp, avg_logp: logp / tokens, tokens };
 }
 
 function summarise(
@@ -218,10 +226,7 @@ function summarise(
   },
 ): string {
   const lines = [set.text];
-  const tokens = set.examples.flatMap(({ completions }) => completions.map((ids) => ids.length)).reduce(
-    (a, b) => a + b,
-    0,
-  );
+  const tokens = set.examples.reduce((sum, example) => sum + targetCost(example), 0);
   const total = sums.flat().reduce((a, b) => a + b, 0);
   lines.push(
     `${set.examples.length} rows, ${tokens} scored tokens, mean log-probability ${

@@ -4,7 +4,7 @@
  * A pair's prompt may be packed once: chosen and rejected follow it, both continue its positions and see it, and do
  * not see each other. The last token of a completion is never an input (nothing is predicted from it).
  */
-import type { Example } from "./types.ts";
+import { type Example, scoredTokens, type Span, type TokenIds } from "./types.ts";
 
 /** Capacities that every micro-batch of a run stays within. */
 export interface BatchShape {
@@ -83,9 +83,9 @@ export function tokenCost(
   return completions.reduce((sum, ids) => sum + ids.length - 1, prompts * prompt.length);
 }
 
-/** Scored positions of an example: all completion tokens. */
-export function targetCost({ completions }: Example): number {
-  return completions.reduce((sum, ids) => sum + ids.length, 0);
+/** Scored positions of an example. */
+export function targetCost(example: Example): number {
+  return example.completions.reduce((sum, _, side) => sum + scoredTokens(example, side), 0);
 }
 
 /** Packs examples, in the given order, into one batch. They must fit `shape` (see `planMicroBatches`). */
@@ -102,12 +102,12 @@ export function collate(
     );
   }
   const packer = new Packer({ T, N, S, window: slidingWindow ?? Infinity });
-  for (const { prompt, completions } of examples) {
+  for (const { prompt, completions, scored } of examples) {
     if (completions.length !== arity) {
       throw new Error(`${completions.length} completions where ${arity} belong`);
     }
-    if (sharePrompt) packer.addShared(prompt, completions);
-    else for (const completion of completions) packer.addShared(prompt, [completion]);
+    if (sharePrompt) packer.addShared(prompt, completions, scored);
+    else for (const completion of completions) packer.addShared(prompt, [completion], scored);
   }
   const unique = tokensById(packer.tokens, tokenCount);
   const counts = Uint32Array.of(T, N, S, unique.count, examples.length, 0, 0, 0);
@@ -162,20 +162,24 @@ class Packer {
   }
 
   /** A prompt followed by one or two branches, each a completion without its last token. */
-  addShared(prompt: readonly number[], completions: readonly (readonly number[])[]): void {
+  addShared(prompt: TokenIds, completions: readonly TokenIds[], scored?: readonly Span[]): void {
     const start = this.#token;
     const branches = [];
     if (completions.length === 1) {
       // Prompt and completion are one run.
-      this.#run([...prompt, ...completions[0].slice(0, -1)], 0);
-      this.#targets(completions[0], { promptEnd: start + prompt.length - 1, start: start + prompt.length });
+      this.#run([...prompt, ...inputsOf(completions[0])], 0);
+      this.#targets(completions[0], {
+        promptEnd: start + prompt.length - 1,
+        start: start + prompt.length,
+        scored,
+      });
       return;
     }
     this.#run(prompt, 0);
     for (const completion of completions) {
       const branch = { start: this.#token, length: completion.length - 1 };
       branches.push(branch);
-      this.#run(completion.slice(0, -1), prompt.length);
+      this.#run(inputsOf(completion), prompt.length);
       this.#link({ start, length: prompt.length }, branch);
       this.#targets(completion, { promptEnd: start + prompt.length - 1, start: branch.start });
     }
@@ -183,7 +187,7 @@ class Packer {
   }
 
   /** Consecutive tokens that see each other causally, positions from `position` on. */
-  #run(ids: readonly number[], position: number): void {
+  #run(ids: TokenIds, position: number): void {
     const start = this.#token, W = this.#window;
     for (let i = 0; i < ids.length; i++) {
       const t = start + i;
@@ -224,17 +228,31 @@ class Packer {
   }
 
   /** A completion's targets: its first is predicted by the prompt's last token, the others by their predecessors. */
-  #targets(completion: readonly number[], { promptEnd, start }: { promptEnd: number; start: number }): void {
+  #targets(
+    completion: TokenIds,
+    { promptEnd, start, scored = [[0, completion.length]] }: {
+      promptEnd: number;
+      start: number;
+      scored?: readonly Span[];
+    },
+  ): void {
     const segment = this.#segment++, first = this.#target;
-    this.segments[4 * segment] = first;
-    this.segments[4 * segment + 1] = completion.length;
-    for (let j = 0; j < completion.length; j++) {
-      this.targetRows[first + j] = j === 0 ? promptEnd : start + j - 1;
-      this.targetIds[first + j] = completion[j];
-      this.targetSegment[first + j] = segment;
+    for (const [from, to] of scored) {
+      for (let j = from; j < to; j++) {
+        const n = this.#target++;
+        this.targetRows[n] = j === 0 ? promptEnd : start + j - 1;
+        this.targetIds[n] = completion[j];
+        this.targetSegment[n] = segment;
+      }
     }
-    this.#target += completion.length;
+    this.segments[4 * segment] = first;
+    this.segments[4 * segment + 1] = this.#target - first;
   }
+}
+
+/** A completion's tokens that are inputs: all but the last. */
+function inputsOf(completion: TokenIds): number[] {
+  return Array.from(completion).slice(0, -1);
 }
 
 interface Run {

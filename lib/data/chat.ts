@@ -16,7 +16,9 @@ export interface Message {
 /** A compiled template. */
 export interface ChatTemplate {
   readonly source: string;
-  render(variables: { messages: readonly Message[]; add_generation_prompt: boolean }): string;
+  render(
+    variables: { messages: readonly Message[]; add_generation_prompt: boolean; [name: string]: unknown },
+  ): string;
 }
 
 /** Named special tokens that templates may use. */

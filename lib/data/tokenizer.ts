@@ -34,7 +34,14 @@ export interface Tokenizer {
   readonly isSpecial: (id: number) => boolean;
   readonly chatTemplate: string | undefined;
   /** The conversation as the chat template writes it. */
-  renderChat(messages: readonly Message[], options?: { addGenerationPrompt?: boolean }): string;
+  renderChat(
+    messages: readonly Message[],
+    options?: {
+      addGenerationPrompt?: boolean;
+      /** What else the template is given: `tools`, and whatever it knows beside. */
+      variables?: Readonly<Record<string, unknown>>;
+    },
+  ): string;
   /** SHA-256 over the tokenizer's files and the chat template, in hex: part of a cache key. */
   readonly hash: string;
 }
@@ -150,14 +157,14 @@ function wrap(library: HubTokenizer, { path, config, chat, added, hash }: Parts)
     vocabSize,
     isSpecial: (id) => special.has(id),
     chatTemplate: chat?.source,
-    renderChat(messages, { addGenerationPrompt = false } = {}) {
+    renderChat(messages, { addGenerationPrompt = false, variables = {} } = {}) {
       if (!chat) {
         throw new InputError(
           `${path}: the rows are conversations, but this tokenizer has no chat template. Put one beside it as ` +
             "chat_template.jinja (or as chat_template in tokenizer_config.json), or use rows of plain strings.",
         );
       }
-      return chat.render({ messages, add_generation_prompt: addGenerationPrompt });
+      return chat.render({ ...variables, messages, add_generation_prompt: addGenerationPrompt });
     },
     hash,
   };

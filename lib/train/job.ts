@@ -115,7 +115,7 @@ async function readRows(
   const set = await loadExamples(path, {
     tokenizer,
     maxLength: options.max_length,
-    kinds: loss.arity === 2 ? ["pair"] : ["completion", "text"],
+    kinds: loss.arity === 2 ? ["pair"] : ["completion", "messages", "text"],
     strict: options.strict,
   });
   hooks.onEvent?.({ type: "notice", text: set.text });

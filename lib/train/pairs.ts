@@ -3,7 +3,7 @@
  */
 import { collate } from "../data/batch.ts";
 import { planMicroBatches } from "../data/plan.ts";
-import type { Example } from "../data/types.ts";
+import { type Example, scoredTokens } from "../data/types.ts";
 import type { PairInputs } from "../losses/mod.ts";
 import type { MicroBatch, StepResult } from "./engine.ts";
 import type { ScoredExample } from "./metrics.ts";
@@ -17,14 +17,13 @@ export interface RowSet {
 
 /** Policy and reference sums of one example as a loss wants them. */
 export function lossInputs(example: Example, sums: Sums, reference: Sums | undefined): PairInputs {
-  const [chosen, rejected] = example.completions;
   return {
     chosen: sums[0]!,
     rejected: sums[1] ?? 0,
     refChosen: reference?.[0] ?? 0,
     refRejected: reference?.[1] ?? 0,
-    chosenTokens: chosen!.length,
-    rejectedTokens: rejected?.length ?? 0,
+    chosenTokens: scoredTokens(example, 0),
+    rejectedTokens: scoredTokens(example, 1),
   };
 }
 

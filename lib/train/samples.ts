@@ -48,7 +48,7 @@ export async function takeSamples(
   if (examples.length === 0) return undefined;
   const completions = await complete(gpu, params, {
     tokenizer,
-    prompts: examples.map(({ prompt }) => ({ ids: prompt })),
+    prompts: examples.map(({ prompt }) => ({ ids: Array.from(prompt) })),
     positions: maxNewTokens + examples.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 0),
     settings: {
       maxNewTokens,
@@ -63,7 +63,7 @@ export async function takeSamples(
     unit: "answers",
   });
   return {
-    prompts: examples.map(({ prompt }) => tokenizer.decode(prompt, { skipSpecialTokens: true })),
+    prompts: examples.map(({ prompt }) => tokenizer.decode(Array.from(prompt), { skipSpecialTokens: true })),
     texts: completions.map(({ text }) => text),
   };
 }

@@ -2,6 +2,7 @@
  * Training, from options to a run directory: reference pass, loop, evaluation, checkpoints, final model.
  */
 import { type StepRows, stepRows } from "../data/plan.ts";
+import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
@@ -191,7 +192,7 @@ class TrainRun {
   /** The step's loss is the mean over pairs, for `sft` over scored tokens. */
   #scale(rows: readonly number[]): number {
     if (this.job.loss.arity === 2) return 1 / rows.length;
-    return 1 / rows.reduce((sum, row) => sum + this.job.train.examples[row]!.completions[0]!.length, 0);
+    return 1 / rows.reduce((sum, row) => sum + scoredTokens(this.job.train.examples[row]!), 0);
   }
 
   #evaluatedAt(step: number): boolean {

@@ -5,17 +5,28 @@ import { assert, assertEquals, assertLess, assertLessOrEqual, assertThrows } fro
 import { type Batch, collate, NO_SEGMENT, roundUp8, targetCost, tokenCost } from "../../lib/data/batch.ts";
 import { planMicroBatches, shapeFor, stepRows, totalSteps } from "../../lib/data/plan.ts";
 import { Random } from "../../lib/data/random.ts";
-import type { Example } from "../../lib/data/types.ts";
+import type { Example, Span, TokenIds } from "../../lib/data/types.ts";
 import { InputError } from "../../lib/errors.ts";
 
 function randomExamples(random: Random, { count, arity }: { count: number; arity: number }): Example[] {
   const ids = (length: number) => Array.from({ length }, () => random.below(12));
   const length = () => random.below(4) === 0 ? 1 : 1 + random.below(14); // single tokens are common
-  return Array.from({ length: count }, (_, index) => ({
-    index,
-    prompt: ids(length()),
-    completions: Array.from({ length: arity }, () => ids(length())),
-  }));
+  return Array.from({ length: count }, (_, index) => {
+    const completions = Array.from({ length: arity }, () => ids(length()));
+    const scored = arity === 1 && random.below(2) === 0 ? { scored: spans(completions[0]!.length) } : {};
+    return { index, prompt: ids(length()), completions, ...scored };
+  });
+
+  /** Some ranges of a completion, the last one to its end. */
+  function spans(length: number): Span[] {
+    const all: Span[] = [];
+    for (let start = random.below(2); start < length - 2;) {
+      const end = start + 1 + random.below(2);
+      all.push([start, end]);
+      start = end + 1 + random.below(2);
+    }
+    return [...all.filter(([, end]) => end < length - 1), [length - 1, length]];
+  }
 }
 
 /** One packed token as a person would describe it. */
@@ -32,12 +43,12 @@ function layout(examples: readonly Example[], sharePrompt: boolean): Token[] {
   const out: Token[] = [];
   examples.forEach(({ prompt, completions }, example) => {
     const shared = sharePrompt && completions.length > 1;
-    const add = (side: number, ids: readonly number[], from: number) =>
-      ids.forEach((id, i) => out.push({ example, side, position: from + i, id }));
+    const add = (side: number, ids: TokenIds, from: number) =>
+      Array.from(ids).forEach((id, i) => out.push({ example, side, position: from + i, id }));
     if (shared) add(-1, prompt, 0);
     completions.forEach((completion, side) => {
       if (!shared) add(side, prompt, 0);
-      add(side, completion.slice(0, -1), prompt.length);
+      add(side, Array.from(completion).slice(0, -1), prompt.length);
     });
   });
   return out;
@@ -78,15 +89,16 @@ function checkBatch(
   assertEquals(maskFromRanges(batch.queryRanges, { T, byKey: false }), wanted);
   assertEquals(maskFromRanges(batch.keyRanges, { T, byKey: true }), wanted);
 
-  // Targets: each completion token, predicted by the token before it in its own sequence.
-  const targets = examples.flatMap(({ prompt, completions }, example) =>
+  // Targets: each scored token, predicted by the token before it in its own sequence.
+  const targets = examples.flatMap(({ prompt, completions, scored }, example) =>
     completions.flatMap((completion, side) =>
-      completion.map((id, j) => {
+      Array.from(completion).flatMap((id, j) => {
+        if (scored && !scored.some(([start, end]) => j >= start && j < end)) return [];
         const position = prompt.length + j - 1;
         const row = tokens.findIndex((t) =>
           t.example === example && t.position === position && (t.side === side || t.side === -1)
         );
-        return { id, row, segment: example * completions.length + side };
+        return [{ id, row, segment: example * completions.length + side }];
       })
     )
   );

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects, assertStringInclu
 import { Bpe, type BpeDefinition } from "../../lib/data/bpe.ts";
 import { findTemplate } from "../../lib/data/chat.ts";
 import { type ExampleOptions, type ExampleSet, loadExamples } from "../../lib/data/examples.ts";
+import type { Example } from "../../lib/data/types.ts";
 import { Random } from "../../lib/data/random.ts";
 import { readDataRows } from "../../lib/data/rows.ts";
 import { readRows } from "../../lib/data/source.ts";
@@ -40,6 +41,15 @@ function load(
   });
 }
 
+/** Examples with their ids as ordinary lists. */
+function plain(examples: readonly Example[]) {
+  return examples.map((example) => ({
+    ...example,
+    prompt: [...example.prompt],
+    completions: example.completions.map((ids) => [...ids]),
+  }));
+}
+
 interface Golden {
   straddles: boolean;
   prompt: number[];
@@ -62,7 +72,7 @@ Deno.test("goldens: the ids of pairs, chat and sft", async () => {
         prompt: row.prompt,
         completions: file === "sft" ? [row.completion] : [row.chosen, row.rejected],
       })).filter(({ completions: [a, b] }) => JSON.stringify(a) !== JSON.stringify(b)); // one chat row is equal
-      assertEquals([...examples], wanted, `${family} ${file}`);
+      assertEquals(plain(examples), wanted, `${family} ${file}`);
       assertEquals(summary.straddles, golden.filter((row) => row.straddles).length);
       assertEquals(summary.rows - summary.kept, golden.length - wanted.length);
       assertEquals(kind, file === "sft" ? "completion" : "pair");
@@ -260,14 +270,14 @@ Deno.test("rows: strings, conversations, implicit prompts and bare answers give 
   ];
   for (const row of others) {
     const { examples, hash } = await load([row], { tokenizer });
-    assertEquals([...examples], [...explicit.examples]);
+    assertEquals(plain(examples), plain(explicit.examples));
     assertEquals(hash, explicit.hash);
   }
-  const [{ prompt, completions: [chosen] }] = explicit.examples;
+  const [{ prompt, completions: [chosen] }] = plain(explicit.examples);
   assertEquals(tokenizer.decode(prompt), "<|im_start|>user\nthe river?<|im_end|>\n<|im_start|>assistant\n");
   assertEquals(tokenizer.decode(chosen), "yes<|im_end|>\n"); // no further EOS
   const sft = await load([{ prompt: [user], completion: say("yes") }], { tokenizer });
-  assertEquals([...sft.examples], [{ index: 0, prompt, completions: [chosen] }]);
+  assertEquals(plain(sft.examples), [{ index: 0, prompt, completions: [chosen] }]);
 });
 
 Deno.test("rows: text is scored but for its first token, and ends in one EOS", async () => {
@@ -287,7 +297,7 @@ Deno.test("rows: text is scored but for its first token, and ends in one EOS", a
 Deno.test("rows: the end token is appended once", async () => {
   const tokenizer = await loadTokenizer(model("mistral"));
   const row = { prompt: "Q:", chosen: " yes</s>", rejected: " yes </s> no" };
-  const [{ completions }] = (await load([row], { tokenizer })).examples;
+  const [{ completions }] = plain((await load([row], { tokenizer })).examples);
   assertEquals(completions.map((ids) => ids.filter((id) => id === 2).length), [1, 2]);
   assert(completions.every((ids) => ids.at(-1) === 2));
 });
@@ -311,9 +321,11 @@ Deno.test("max_length keeps the start of each side; what cannot be used is dropp
     straddles: 0,
     truncated: 1,
     dropped: { promptTooLong: 1, emptyCompletion: 1, equal: 2, emptyPrompt: 1 },
+    notes: {},
+    unused: [],
   });
   assertEquals(examples.map((example) => example.index), [0, 6]);
-  const [{ prompt, completions: [long, short] }] = whole.examples;
+  const [{ prompt, completions: [long, short] }] = plain(whole.examples);
   assertEquals(examples[0].completions, [long.slice(0, 10 - prompt.length), short]);
   assertStringIncludes(text, "2 of 7 rows kept; dropped 1 because the prompt leaves no room");
   assertStringIncludes(text, "1 cut at max_length");
@@ -374,7 +386,10 @@ Deno.test("malformed data: file and line, what was found and what is wanted", as
     [`${good}\n7`, "rows.jsonl:2: a row of the wrong shape, a number"],
     ['{"prompt": "a", "chosen": 1, "rejected": "c"}', "chosen: a number"],
     ['{"chosen": "b", "rejected": "c"}', "rows.jsonl:1: a row of the wrong shape"],
-    ['{"prompt": [{"role": "user"}], "chosen": "b", "rejected": "c"}', "prompt: a list"],
+    [
+      '{"prompt": [{"role": "user"}], "chosen": "b", "rejected": "c"}',
+      "message 0 of prompt has nothing as its content",
+    ],
     [`${good}\n{"text": "x"}`, "rows.jsonl:2: a text row of text, but"],
     [`${good}\n{"prompt": [], "chosen": [], "rejected": []}`, "rows.jsonl:2: a pair row of chat"],
     ["", "the file has no rows"],
