@@ -35,6 +35,7 @@ export type PhaseName =
   | "train"
   | "evaluate"
   | "save"
+  | "judge"
   | "generate";
 
 /** A prompt with what the model says to it before and after training. */
