@@ -2,6 +2,7 @@
 // epsilon outside the root. The gradient is first multiplied by the clipping factor; where that is NaN (a gradient
 // that is not finite) nothing is touched.
 #include lanes
+#include bits
 
 struct Params {
   lanes: u32, // of the shard
@@ -28,7 +29,7 @@ fn main(
 ) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   let factor = norm[1];
-  if (i >= params.lanes || (bitcast<u32>(factor) & 0x7f800000u) == 0x7f800000u) {
+  if (i >= params.lanes || not_finite(bitcast<u32>(norm[1]))) {
     return;
   }
   let rate = scalars[0].x;

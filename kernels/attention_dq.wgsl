@@ -38,7 +38,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let workgroup = group_id.x + group_id.y * groups.x;
+  let workgroup = params.base + group_id.x + group_id.y * groups.x;
   if (workgroup >= params.workgroups) {
     return;
   }

@@ -11,7 +11,6 @@
 
 #include attention_group_common
 
-var<workgroup> walk: array<vec2<u32>, 3>;
 var<workgroup> ranges: array<array<vec2<u32>, 3>, 32>;
 
 @compute @workgroup_size(64)
@@ -20,7 +19,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let index = group_id.x + group_id.y * groups.x;
+  let index = params.base + group_id.x + group_id.y * groups.x;
   let kv_head = index % params.kv_heads;
   let first = (index / params.kv_heads) * SIDE;
   let rows = rows_in_use(params.rows, params.extent);
@@ -30,6 +29,7 @@ fn main(
   let last = rows - 1u;
   let tx = lane % 8u;
   let ty = lane / 8u;
+  workgroupBarrier(); // see group.wgsl
   if (lane < SIDE) {
     let key = first + lane;
     let xy = select(vec4<u32>(0u), key_ranges[min(key, last) * 2u], key < rows);
@@ -38,17 +38,18 @@ fn main(
     ranges[lane][1] = xy.zw;
     ranges[lane][2] = z.xy;
   }
-  workgroupBarrier();
-  if (lane < 3u) {
-    var whole = vec2<u32>(0u, 0u);
-    for (var r = 0u; r < SIDE; r++) {
-      whole = hull(whole, ranges[r][lane]);
-    }
-    walk[lane] = whole;
+  // What the block sees, found by every invocation from read-only memory: loops with barriers in them need a bound that
+  // is the same for the whole workgroup, and one from workgroupUniformLoad has hung on Metal.
+  var x = vec2<u32>(0u, 0u);
+  var y = vec2<u32>(0u, 0u);
+  var z = vec2<u32>(0u, 0u);
+  for (var r = 0u; r < SIDE; r++) {
+    let key = min(first + r, last);
+    let xy = key_ranges[key * 2u];
+    x = hull(x, xy.xy);
+    y = hull(y, xy.zw);
+    z = hull(z, key_ranges[key * 2u + 1u].xy);
   }
-  let x = workgroupUniformLoad(&walk[0]);
-  let y = workgroupUniformLoad(&walk[1]);
-  let z = workgroupUniformLoad(&walk[2]);
   let x_blocks = blocks_of(x);
   let y_blocks = x_blocks + blocks_of(y);
   let blocks = y_blocks + blocks_of(z);

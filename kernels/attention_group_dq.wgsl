@@ -13,7 +13,6 @@
 
 #include attention_group_common
 
-var<workgroup> walk: vec4<u32>;
 var<workgroup> ranges: array<vec4<u32>, 32>;
 var<workgroup> row_stats: array<vec2<f32>, 32>;
 
@@ -23,7 +22,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let index = group_id.x + group_id.y * groups.x;
+  let index = params.base + group_id.x + group_id.y * groups.x;
   let head = index % params.heads;
   let first = (index / params.heads) * SIDE;
   let rows = rows_in_use(params.rows, params.extent);
@@ -33,6 +32,7 @@ fn main(
   let last = rows - 1u;
   let tx = lane % 8u;
   let ty = lane / 8u;
+  workgroupBarrier(); // see group.wgsl
   if (lane < SIDE) {
     let row = first + lane;
     ranges[lane] = select(vec4<u32>(0u), query_ranges[min(row, last)], row < rows);
@@ -46,19 +46,17 @@ fn main(
       stats[at] = row_stats[lane];
     }
   }
-  workgroupBarrier();
-  if (lane == 0u) {
-    var a = vec2<u32>(0u, 0u);
-    var b = vec2<u32>(0u, 0u);
-    for (var r = 0u; r < SIDE; r++) {
-      a = hull(a, ranges[r].xy);
-      b = hull(b, ranges[r].zw);
-    }
-    walk = vec4<u32>(a, b);
+  // What the block sees, found by every invocation from read-only memory: loops with barriers in them need a bound that
+  // is the same for the whole workgroup, and one from workgroupUniformLoad has hung on Metal.
+  var a = vec2<u32>(0u, 0u);
+  var b = vec2<u32>(0u, 0u);
+  for (var r = 0u; r < SIDE; r++) {
+    let range = query_ranges[min(first + r, last)];
+    a = hull(a, range.xy);
+    b = hull(b, range.zw);
   }
-  let span = workgroupUniformLoad(&walk);
-  let a_blocks = blocks_of(span.xy);
-  let blocks = a_blocks + blocks_of(span.zw);
+  let a_blocks = blocks_of(a);
+  let blocks = a_blocks + blocks_of(b);
 
   let to_log2 = params.scale * LOG2E;
   let width = qkv_width();
@@ -74,8 +72,8 @@ fn main(
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
-    let start = select(span.z + (block - a_blocks) * SIDE, span.x + block * SIDE, in_a);
-    let final_key = select(span.w, span.y, in_a) - 1u;
+    let start = select(b.x + (block - a_blocks) * SIDE, a.x + block * SIDE, in_a);
+    let final_key = select(b.y, a.y, in_a) - 1u;
 #for i in 0..4
 #for j in 0..4
     var s${i}_${j} = 0.0;

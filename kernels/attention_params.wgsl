@@ -1,4 +1,5 @@
   // The fields that begin every attention kernel's Params.
+  base: u32,
   rows: u32,
   extent: u32,
   heads: u32,

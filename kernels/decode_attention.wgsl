@@ -132,6 +132,7 @@ fn main(
   }
 
 #if SPLIT > 1
+  workgroupBarrier(); // see group.wgsl
 #for h in 0..QH
   group_max[${h * SPLIT}u + lane] = max${h};
   group_sum[${h * SPLIT}u + lane] = sum${h};

@@ -181,6 +181,7 @@ fn main(
 #end
   }
 #if SPLIT > 1
+  workgroupBarrier(); // see group.wgsl
   // For each row: TN sums, TN more of SWIGLU, and the squares.
 #for i in 0..TM
 #for j in 0..TN

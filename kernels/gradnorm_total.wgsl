@@ -4,6 +4,7 @@
 #include lanes
 #include sum
 #include group
+#include bits
 
 struct Params {
   rows: u32, // partial sums
@@ -12,7 +13,7 @@ struct Params {
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<uniform> scalars: array<vec4<f32>, 2>; // lib/ops/optimizer.ts, adamwScalars
 @group(0) @binding(3) var<storage, read> partial: array<f32>;
-@group(0) @binding(4) var<storage, read_write> norm: array<f32>;
+@group(0) @binding(4) var<storage, read_write> norm: array<u32>; // bits of floats
 
 @compute @workgroup_size(${GROUP})
 fn main(@builtin(local_invocation_index) lane: u32) {
@@ -21,6 +22,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     sum = plus(sum, partial[i]);
   }
   let value = sqrt(group_sum(lane, result(sum)));
+  let bits = bitcast<u32>(group_values[0]);
   if (lane != 0u) {
     return;
   }
@@ -29,12 +31,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (most > 0.0) {
     factor = min(1.0, most / (value + 1e-6));
   }
-  let bits = bitcast<u32>(value);
-  if ((bits & 0x7f800000u) == 0x7f800000u) {
-    factor = bitcast<f32>(bits | 0x7fc00000u);
-  }
-  norm[0] = value;
-  norm[1] = factor;
-  norm[2] = 0.0;
-  norm[3] = 0.0;
+  norm[0] = bitcast<u32>(value);
+  norm[1] = select(bitcast<u32>(factor), 0x7fc00000u, not_finite(bits));
+  norm[2] = 0u;
+  norm[3] = 0u;
 }

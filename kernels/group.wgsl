@@ -1,4 +1,7 @@
 // Sum and maximum over the invocations of a workgroup of GROUP (a power of two); all of them must call.
+//
+// Every kernel has a barrier before its first store to workgroup memory: some drivers set that memory to zero without a
+// barrier of their own after it, and the zeros may then come later than the store.
 var<workgroup> group_values: array<f32, ${GROUP}>;
 
 fn group_sum(lane: u32, value: f32) -> f32 {

@@ -2,9 +2,13 @@
 // pass through workgroup memory; a thread makes (BM / 16) x (BN / 16) of them. LAYOUT and H as in matmul_tile. What lies
 // beyond an edge is read as zero. Slices are kept with the result's rows and columns running fastest, whichever way the
 // matrix is stored, and the next slice is on its way from memory while this one is multiplied.
+//
+// A thread brings four texels of one side into workgroup memory: a texel from each of four neighbouring rows as they are
+// stored. Where these run along the sum, they are turned in registers, so that whole vectors are stored: a store to one
+// component of a vector in workgroup memory may write the others, too, and races with their threads.
 #include common
 struct Params {
-  rows: u32, columns: u32, depth: u32, split: u32,
+  base: u32, rows: u32, columns: u32, depth: u32, split: u32,
   row_extent: u32, depth_extent: u32, left_stride: u32, right_stride: u32,
 }
 @group(0) @binding(1) var<uniform> params: Params;
@@ -54,7 +58,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let block = group.x + group.y * groups.x;
+  let block = params.base + group.x + group.y * groups.x;
   let blocks_across = (params.columns + ${BN - 1}u) / ${BN}u;
   let row = block / blocks_across * ${BM}u;
   let column = block % blocks_across * ${BN}u;
@@ -72,89 +76,90 @@ fn main(
   var c${i}_${j} = vec4(0.0);
 #end
 #end
-#for n in 0..LOADS_LEFT
-  var l${n} = Texel();
-#end
-#for n in 0..LOADS_RIGHT
-  var r${n} = Texel();
+#for q in 0..4
+  var t${q} = Texel();
 #end
   // One round more than there are slices: round 0 only loads, the last only multiplies.
   for (var k = first; k < last + ${BK}u; k += ${BK}u) {
     if (k > first) {
       workgroupBarrier();
-#for n in 0..LOADS_LEFT
-      {
-        let at = thread + ${n * 256}u;
-#for h in 0..H
-        {
-          let four = unpack(l${n}, ${h}u);
+      if (thread < ${BM * BK / (16 * H)}u) {
 #if LAYOUT == 2
-          let minor = at % ${BM / (4 * H)}u * ${H}u + ${h}u;
-          left_slice[at / ${BM / (4 * H)}u * ${BM / 4}u + minor] = four;
-#else
-          let step = at % ${BK / (4 * H)}u * ${4 * H}u + ${4 * h}u;
-          let major = at / ${BK / (4 * H)}u;
+        let minor = thread % ${BM / (4 * H)}u * ${H}u;
+        let step = thread / ${BM / (4 * H)}u * 4u;
 #for q in 0..4
-          left_slice[(step + ${q}u) * ${BM / 4}u + major / 4u][major % 4u] = four[${q}];
-#end
-#end
-        }
-#end
-      }
-#end
-#for n in 0..LOADS_RIGHT
-      {
-        let at = thread + ${n * 256}u;
 #for h in 0..H
-        {
-          let four = unpack(r${n}, ${h}u);
-#if LAYOUT > 0
-          let minor = at % ${BN / (4 * H)}u * ${H}u + ${h}u;
-          right_slice[at / ${BN / (4 * H)}u * ${BN / 4}u + minor] = four;
+        left_slice[(step + ${q}u) * ${BM / 4}u + minor + ${h}u] = unpack(t${q}, ${h}u);
+#end
+#end
 #else
-          let step = at % ${BK / (4 * H)}u * ${4 * H}u + ${4 * h}u;
-          let major = at / ${BK / (4 * H)}u;
+        let quad = thread / ${BK / (4 * H)}u;
+        let step = thread % ${BK / (4 * H)}u * ${4 * H}u;
+#for h in 0..H
 #for q in 0..4
-          right_slice[(step + ${q}u) * ${BN / 4}u + major / 4u][major % 4u] = four[${q}];
+        let f${h}_${q} = unpack(t${q}, ${h}u);
+#end
+#for e in 0..4
+        left_slice[(step + ${4 * h + e}u) * ${BM / 4}u + quad] = vec4(f${h}_0[${e}], f${h}_1[${e}], f${h}_2[${e}], f${h}_3[${e}]);
 #end
 #end
-        }
+#end
+      } else if (thread >= ${256 - BN * BK / (16 * H)}u) {
+        let unit = thread - ${256 - BN * BK / (16 * H)}u;
+#if LAYOUT > 0
+        let minor = unit % ${BN / (4 * H)}u * ${H}u;
+        let step = unit / ${BN / (4 * H)}u * 4u;
+#for q in 0..4
+#for h in 0..H
+        right_slice[(step + ${q}u) * ${BN / 4}u + minor + ${h}u] = unpack(t${q}, ${h}u);
+#end
+#end
+#else
+        let quad = unit / ${BK / (4 * H)}u;
+        let step = unit % ${BK / (4 * H)}u * ${4 * H}u;
+#for h in 0..H
+#for q in 0..4
+        let f${h}_${q} = unpack(t${q}, ${h}u);
+#end
+#for e in 0..4
+        right_slice[(step + ${4 * h + e}u) * ${BN / 4}u + quad] = vec4(f${h}_0[${e}], f${h}_1[${e}], f${h}_2[${e}], f${h}_3[${e}]);
+#end
+#end
 #end
       }
-#end
       workgroupBarrier();
     }
-#for n in 0..LOADS_LEFT
-    {
-      let at = thread + ${n * 256}u;
+    if (thread < ${BM * BK / (16 * H)}u) {
+#for q in 0..4
 #if LAYOUT == 2
-      l${n} = load_left(k + at / ${BM / (4 * H)}u, row + at % ${BM / (4 * H)}u * ${4 * H}u, vec2(last, rows));
+      t${q} = load_left(k + thread / ${BM / (4 * H)}u * 4u + ${q}u, row + thread % ${BM / (4 * H)}u * ${4 * H}u, vec2(last, rows));
 #else
-      l${n} = load_left(row + at / ${BK / (4 * H)}u, k + at % ${BK / (4 * H)}u * ${4 * H}u, vec2(rows, last));
+      t${q} = load_left(row + thread / ${BK / (4 * H)}u * 4u + ${q}u, k + thread % ${BK / (4 * H)}u * ${4 * H}u, vec2(rows, last));
 #end
-    }
 #end
-#for n in 0..LOADS_RIGHT
-    {
-      let at = thread + ${n * 256}u;
+    } else if (thread >= ${256 - BN * BK / (16 * H)}u) {
+      let unit = thread - ${256 - BN * BK / (16 * H)}u;
+#for q in 0..4
 #if LAYOUT == 0
-      r${n} = load_right(column + at / ${BK / (4 * H)}u, k + at % ${BK / (4 * H)}u * ${4 * H}u, vec2(params.columns, last));
+      t${q} = load_right(column + unit / ${BK / (4 * H)}u * 4u + ${q}u, k + unit % ${BK / (4 * H)}u * ${4 * H}u, vec2(params.columns, last));
 #else
-      r${n} = load_right(k + at / ${BN / (4 * H)}u, column + at % ${BN / (4 * H)}u * ${4 * H}u, vec2(last, params.columns));
+      t${q} = load_right(k + unit / ${BN / (4 * H)}u * 4u + ${q}u, column + unit % ${BN / (4 * H)}u * ${4 * H}u, vec2(last, params.columns));
+#end
 #end
     }
-#end
     if (k > first) {
-      for (var step = 0u; step < ${BK}u; step++) {
+      for (var step = 0u; step < ${BK}u; step += ${UNROLL}u) {
+#for s in 0..UNROLL
 #for u in 0..TM / 4
-        let a${u} = left_slice[step * ${BM / 4}u + ${u * 16}u + thread_row / 4u];
+        let a${s}_${u} = left_slice[(step + ${s}u) * ${BM / 4}u + ${u * 16}u + thread_row / 4u];
 #end
 #for j in 0..TN / 4
-        let b${j} = right_slice[step * ${BN / 4}u + ${j * 16}u + thread_column / 4u];
+        let b${s}_${j} = right_slice[(step + ${s}u) * ${BN / 4}u + ${j * 16}u + thread_column / 4u];
 #end
 #for i in 0..TM
 #for j in 0..TN / 4
-        c${i}_${j} = fma(vec4(a${i / 4}[${i % 4}]), b${j}, c${i}_${j});
+        c${i}_${j} = fma(vec4(a${s}_${i / 4}[${i % 4}]), b${s}_${j}, c${i}_${j});
+#end
 #end
 #end
       }

@@ -52,6 +52,7 @@ fn main(
     }
 #end
   }
+  workgroupBarrier(); // see group.wgsl
 #for m in 0..M
 #for c in 0..COLUMNS
   partial[${m * COLUMNS + c}u * 64u + thread] = s${m}_${c};

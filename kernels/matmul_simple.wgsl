@@ -2,6 +2,7 @@
 // A thread makes 4x4 results.
 #include common
 struct Params {
+  base: u32,
   rows: u32, columns: u32, depth: u32,
   row_extent: u32, depth_extent: u32,
   left_row: u32, left_depth: u32, right_column: u32, right_depth: u32,
@@ -29,7 +30,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = (group.x + group.y * groups.x) * 64u + lane;
+  let tile = (params.base + group.x + group.y * groups.x) * 64u + lane;
   let tiles_across = (params.columns + 3u) / 4u;
   let row = tile / tiles_across * 4u;
   let column = tile % tiles_across * 4u;

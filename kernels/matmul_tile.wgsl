@@ -11,7 +11,7 @@
 // order is free; where they are columns, the store weaves them together again.
 #include common
 struct Params {
-  rows: u32, columns: u32, depth: u32, split: u32,
+  base: u32, rows: u32, columns: u32, depth: u32,
   row_extent: u32, depth_extent: u32, left_stride: u32, right_stride: u32,
 }
 @group(0) @binding(1) var<uniform> params: Params;
@@ -72,24 +72,22 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   // A workgroup's threads make a block of LX tiles across.
-  let block = group.x + group.y * groups.x;
+  let block = params.base + group.x + group.y * groups.x;
   let blocks_across = (params.columns + ${TN * LX - 1}u) / ${TN * LX}u;
   let row = (block / blocks_across * ${LANES / LX}u + lane / ${LX}u) * ${TM}u;
   let column = (block % blocks_across * ${LX}u + lane % ${LX}u) * ${TN}u;
   let rows = rows_in_use(params.rows, params.row_extent);
   let depth = rows_in_use(params.depth, params.depth_extent);
-  let first = group.z * params.split;
-  if (row >= rows || column >= params.columns || (group.z > 0u && first >= depth)) {
+  if (row >= rows || column >= params.columns) {
     return;
   }
-  let last = min(depth, first + params.split);
 #for i in 0..TM
 #for j in 0..TN / 4
   var c${i}_${j} = vec4(0.0);
 #end
 #end
 #if LAYOUT < 2
-  for (var k = first / ${4 * H}u; k < (last + ${4 * H - 1}u) / ${4 * H}u; k++) {
+  for (var k = 0u; k < (depth + ${4 * H - 1}u) / ${4 * H}u; k++) {
 #if LAYOUT == 0
 #for j in 0..TN
     let t${j} = load_right(column + ${j}u, k);
@@ -133,7 +131,7 @@ fn main(
 #end
   }
 #else
-  for (var k = first; k < last; k += 4u) {
+  for (var k = 0u; k < depth; k += 4u) {
 #for s in 0..4
 #for t in 0..TM / (4 * H)
     let s${s}_${t} = load_left(k + ${s}u, row / ${4 * H}u + ${t}u);
@@ -171,7 +169,7 @@ fn main(
 #end
   let across = params.columns / 4u;
   let quad = column / 4u;
-  let base = group.z * params.rows * across + row * across + quad;
+  let base = row * across + quad;
 #for i in 0..TM
   if (row + ${i}u < rows) {
 #if BF16 && LAYOUT > 0

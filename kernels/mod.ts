@@ -13,6 +13,7 @@ import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text"
 import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
 import attention_params from "./attention_params.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
+import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
 import matmul_block from "./matmul_block.wgsl" with { type: "text" };
 import matmul_rows from "./matmul_rows.wgsl" with { type: "text" };
@@ -78,6 +79,7 @@ export const kernels: Readonly<Record<string, string>> = {
   add,
   adamw,
   bf16,
+  bits,
   column_sum,
   matmul_block,
   matmul_rows,

@@ -5,6 +5,7 @@
 // depend on what else is in the batch.
 #include lanes
 #include group
+#include bits
 #if FILTER
 #include gumbel
 #end
@@ -30,11 +31,6 @@ fn part(x: Lane, i: u32) -> f32 {
 #else
   return x;
 #end
-}
-
-// Not NaN, for a value from memory. By its bits: a compiler that assumes finite arithmetic may fold comparisons.
-fn is_number(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) <= 0x7f800000u;
 }
 
 #if FILTER
@@ -113,15 +109,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var value = -3.4028234e38;
   var index = 0xffffffffu;
   for (var i = lane; i < params.vocabulary; i += ${GROUP}u) {
-    let x = logits[base + i];
+    let loaded = logits[base + i];
 #for c in 0..VEC
-    let known${c} = is_number(part(x, ${c}u));
+    let known${c} = !not_a_number(bitcast<u32>(part(loaded, ${c}u)));
 #if FILTER
-    let x${c} = part(x, ${c}u) * scale;
+    let x${c} = part(loaded, ${c}u) * scale;
     let y${c} = x${c} + gumbel(hash(vec4(seed, i * ${VEC}u + ${c}u)));
     if (known${c} && order(x${c}) >= bound && y${c} > value) {
 #else
-    let y${c} = part(x, ${c}u);
+    let y${c} = part(loaded, ${c}u);
     if (known${c} && y${c} > value) {
 #end
       value = y${c};
@@ -129,6 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 #end
   }
+  workgroupBarrier(); // see group.wgsl
   best_value[lane] = value;
   best_index[lane] = index;
   workgroupBarrier();

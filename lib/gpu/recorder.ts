@@ -19,6 +19,8 @@ export interface DispatchOptions {
   readonly grid: readonly [number, number?, number?];
   /** Floating-point operations at full extent, for the listing and the profile. */
   readonly flops?: number;
+  /** How many there can be at most, where `flops` is only what is usual: decides whether a dispatch is cut. */
+  readonly mostFlops?: number;
 }
 
 /** A tensor as one dispatch uses it. */
@@ -44,6 +46,13 @@ export type Step =
   | { readonly kind: "copy"; readonly scope: string; readonly source: Tensor; readonly target: Tensor }
   | { readonly kind: "clear"; readonly scope: string; readonly target: Tensor };
 
+/**
+ * Work of one dispatch at most, where the kernel can be cut: watchdogs of display drivers (2 seconds on Windows) look at
+ * single dispatches, and a small GPU makes about 100 GFLOP/s of these kernels. Large GPUs want no smaller pieces: a
+ * piece should still be a few waves of workgroups.
+ */
+const FLOPS_PER_DISPATCH = { software: Infinity, gpu: 1e11 };
+
 /** See the module's description. */
 export class Recorder {
   readonly steps: Step[] = [];
@@ -53,6 +62,8 @@ export class Recorder {
   prepared: Recorder | undefined;
   /** Whether what is recorded here lies in memory of its own. */
   readonly lasting: boolean = false;
+  /** A dispatch of more is recorded in pieces. */
+  flopsPerDispatch: number;
   #scopes: string[] = [];
   #versions = new Map<Tensor, number>();
   #derived = new Map<Tensor, Map<string, { version: number; tensor: Tensor }>>();
@@ -61,7 +72,9 @@ export class Recorder {
    * @param counts Resident u32[8]: how many tokens, targets, ... this batch really has (see `Extent`). Kernels that
    * declare a uniform `counts` are bound to it. Without one, every extent is that of the shapes.
    */
-  constructor(readonly gpu: Gpu, readonly counts: Tensor = unboundedCounts(gpu)) {}
+  constructor(readonly gpu: Gpu, readonly counts: Tensor = unboundedCounts(gpu)) {
+    this.flopsPerDispatch = FLOPS_PER_DISPATCH[gpu.adapterClass];
+  }
 
   /** A virtual tensor. */
   tensor(
@@ -97,7 +110,10 @@ export class Recorder {
     }
   }
 
-  /** Records one dispatch of a kernel. */
+  /**
+   * Records one dispatch of a kernel, or more that make the same together where it is a large one and the kernel's
+   * parameters have a `base`, the number of its first workgroup.
+   */
   dispatch(kernel: string, options: DispatchOptions): void {
     const shader = shaderFor(kernel, options.constants);
     const bindings: Binding[] = [];
@@ -127,9 +143,22 @@ export class Recorder {
     for (const { access, tensor } of bindings) {
       if (access === "read_write" || access === "texture_write") this.#touch(tensor);
     }
-    const params = packParams(shader, options.params ?? {});
-    const flops = options.flops ?? 0;
-    this.#push({ kind: "dispatch", scope: this.#label(), shader, bindings, params, grid: [x, y, z], flops });
+    const { flops = 0, mostFlops = flops, params = {} } = options;
+    const dispatch = { kind: "dispatch" as const, scope: this.#label(), shader, bindings };
+    if (!shader.params.some(({ name }) => name === "base")) {
+      this.#push({ ...dispatch, params: packParams(shader, params), grid: [x, y, z], flops });
+      return;
+    }
+    const wanted = x * y * this.flopsPerDispatch / Math.max(1, mostFlops);
+    const pieces = wanted >= x * y ? [[0, x * y] as const] : piecesOf(x * y, Math.min(most, wanted));
+    for (const [base, workgroups] of pieces) {
+      this.#push({
+        ...dispatch,
+        params: packParams(shader, { ...params, base }),
+        grid: pieces.length === 1 ? [x, y, z] : [workgroups, 1, z],
+        flops: flops * workgroups / (x * y),
+      });
+    }
   }
 
   /** Records a copy of a whole tensor onto another of the same size. */
@@ -206,6 +235,14 @@ export class Recorder {
   #push(step: Step): void {
     this.steps.push(step);
   }
+}
+
+/** First workgroup and number of workgroups of all pieces, none with more than `most`. */
+function piecesOf(workgroups: number, most: number): [number, number][] {
+  const size = Math.max(1, Math.floor(most));
+  const pieces: [number, number][] = [];
+  for (let base = 0; base < workgroups; base += size) pieces.push([base, Math.min(size, workgroups - base)]);
+  return pieces;
 }
 
 /** Tells windows of one tensor apart. */

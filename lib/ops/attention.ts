@@ -118,6 +118,7 @@ function recordForward(
     ...launch,
     bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, lse },
     flops: 4 * pairs(qkv.shape[0]!) * shape.heads * shape.headSize,
+    mostFlops: 4 * mostPairs(qkv.shape[0]!) * shape.heads * shape.headSize,
   });
 }
 
@@ -163,6 +164,7 @@ function recordBackward(
     ...launch,
     bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, d_o: dO, lse, stats, d_qkv: dqkv },
     flops: 6 * pairs(T) * heads * headSize,
+    mostFlops: 6 * mostPairs(T) * heads * headSize,
   });
 
   const bind = {
@@ -174,13 +176,24 @@ function recordBackward(
   };
   for (const part of headParts(tile, heads / kvHeads, T)) {
     const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, part });
-    rec.dispatch(kernel, { ...launch, bind, flops: 8 * pairs(T) * (part[1] - part[0]) * kvHeads * headSize });
+    const flopsOfPair = 8 * (part[1] - part[0]) * kvHeads * headSize;
+    rec.dispatch(kernel, {
+      ...launch,
+      bind,
+      flops: flopsOfPair * pairs(T),
+      mostFlops: flopsOfPair * mostPairs(T),
+    });
   }
 }
 
 /** Nominal (query, key) pairs of T packed rows, for the listing: the ranges are known at run time only. */
 export function pairs(T: number): number {
   return T * Math.min(T, 1024) / 2;
+}
+
+/** The pairs where all T rows are one sequence. */
+function mostPairs(T: number): number {
+  return T * T / 2;
 }
 
 /** Which heads of a key head's group one dispatch takes: as many as keep within MOST_ITERATIONS. */

@@ -43,7 +43,6 @@ function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void 
     accumulate: false,
     result: rec.tensor(`${problem.result.name}.partial`, [splits * rows, columns]),
   };
-  const loads = size * steps / (4 * h) / 256;
   rec.dispatch("matmul_block", {
     constants: {
       LAYOUT: LAYOUT[layout],
@@ -53,8 +52,7 @@ function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void 
       BK: steps,
       TM: size / 16,
       TN: size / 16,
-      LOADS_LEFT: loads,
-      LOADS_RIGHT: loads,
+      UNROLL: 8,
       VEC: 4,
       ...epilogueFlags(target),
     },

@@ -83,13 +83,13 @@ function record(rec: Recorder, problem: MatmulProblem, tile: Tile): void {
       ...epilogueFlags(problem),
     },
     bind: { left, right, ...epilogueBindings(problem) },
-    params: { ...productParams(problem, left, right), split: depth },
+    params: productParams(problem, left, right),
     grid: grid1d(rec.gpu, Math.ceil(columns / (tn * lx)) * Math.ceil(rows / (tm * lanes / lx))),
     flops: 2 * rows * columns * depth,
   });
 }
 
-/** `struct Params` of the tile and block kernels, but for `split`; the stored forms give the strides. */
+/** `struct Params` of the tile and block kernels, but for the block kernel's `split`; the stored forms give the strides. */
 export function productParams(problem: MatmulProblem, left: Tensor, right: Tensor) {
   const { layout, rows, columns, depth } = problem;
   const extent = problem.extent ?? NO_EXTENT;

@@ -36,6 +36,8 @@ interface Case {
   /** Largest relative error in norm of o, lse, dqkv; Infinity: finite is enough. */
   readonly tolerance?: number;
   readonly variant?: string;
+  /** Work of a dispatch at most. */
+  readonly flopsPerDispatch?: number;
 }
 
 /** Ranges of a packing, both ways round; keyRanges are collected from queryRanges by brute force. */
@@ -124,7 +126,7 @@ async function check(c: Case): Promise<void> {
       dqkv: { shape: [capacity, W] },
     },
     (rec, t) => record(rec, t, shape, { name: "attention", ...(c.variant ? { variant: c.variant } : {}) }),
-    { counts: [T] },
+    { counts: [T], setup: (rec) => rec.flopsPerDispatch = c.flopsPerDispatch ?? Infinity },
   );
   const known = { T, H, G, K, scale, queryRanges: query };
   const { q, k, v } = split(qkv, T, c);
@@ -176,6 +178,8 @@ const cases: Case[] = [
   { name: "K 8 group", H: 4, G: 2, K: 8, packing: pairs, dummies: 3, spare: 9, variant: "group" },
   { name: "K 6 group", H: 6, G: 2, K: 6, packing: pairs, window: 9, variant: "group" },
   { name: "K 64 group", H: 2, G: 2, K: 64, packing: pairs, dummies: 3, spare: 9, variant: "group" },
+  { name: "in pieces", H: 8, G: 4, K: 8, packing: pairs, spare: 9, flopsPerDispatch: 9e5 },
+  { name: "in pieces, group", H: 4, G: 2, K: 8, packing: pairs, variant: "group", flopsPerDispatch: 2e5 },
   // Scores up to ±100 have an absolute error of 100 · 2⁻²⁴ times a few, and so have the weights relatively.
   { name: "scores of ±100", H: 4, G: 2, K: 8, packing: pairs, size: 5, tolerance: 3e-5 },
   { name: "scores of ±100, images", H: 8, G: 4, K: 32, packing: pairs, size: 5, tolerance: 3e-5 },

@@ -119,6 +119,33 @@ Deno.test("blocks through workgroup memory", async () => {
   }
 });
 
+Deno.test("products in pieces, for watchdogs, have the same bits", async () => {
+  const M = 200, N = 72, K = 40;
+  const x = randomNormal(M * K, 1), w = randomNormal(N * K, 2), before = randomNormal(N * K, 3);
+  for (const variant of ["simple", "buffer_8x8", "image_8x8", "block_64"]) {
+    const [whole, pieces] = await Promise.all([Infinity, 2e5].map(async (flopsPerDispatch) => {
+      let dispatches = 0;
+      const { y, dw } = await runOp(
+        {
+          x: { shape: [M, K], data: x },
+          w: { shape: [N, K], data: w },
+          y: { shape: [M, N] },
+          dw: { shape: [N, K], data: before },
+        },
+        (rec, t) => {
+          rec.flopsPerDispatch = flopsPerDispatch;
+          linear(rec, t.x!, t.w!, { name: "y", out: t.y!, variant });
+          linearBackwardWeight(rec, t.y!, t.x!, { dw: t.dw!, variant });
+          dispatches = rec.steps.filter((step) => step.kind === "dispatch" && step.flops > 0).length;
+        },
+      );
+      return { dispatches, results: [y, dw] };
+    }));
+    assert(pieces!.dispatches > whole!.dispatches, variant);
+    assertEquals(pieces!.results, whole!.results, variant);
+  }
+});
+
 Deno.test("few rows", async () => {
   for (const compute of COMPUTES) {
     for (
