@@ -13,8 +13,12 @@ const SUMMARY = /\| (\d+) passed\b[^|]*\| (\d+) failed\b/;
 const totals = { passed: 0, failed: 0, code: 0 };
 
 async function run(...args: string[]): Promise<void> {
-  const options = { args: ["test", "--allow-all", ...args], env, stdout: "piped" } as const;
-  const child = new Deno.Command(Deno.execPath(), options).spawn();
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--allow-all", ...args],
+    env,
+    stdout: "piped",
+  });
+  const child = command.spawn();
   const decoder = new TextDecoder();
   let tail = "";
   for await (const chunk of child.stdout) {

@@ -25,6 +25,7 @@ const PHASES: Readonly<Record<PhaseName, string>> = {
   evaluate: "evaluating",
   save: "saving",
   generate: "generating",
+  judge: "judging",
 };
 
 const CLEAR_LINE = "\r\x1b[2K";
