@@ -1,11 +1,10 @@
 /**
- * JSON over HTTP with patience: what may go better the next time is tried again, later and later; what will not is named
- * at once.
+ * HTTP with patience: what may go better the next time is tried again, later and later; what will not is named at once.
  */
 import { InputError } from "../errors.ts";
 
 /** A request, and how long to try. */
-export interface JsonRequest {
+export interface PatientRequest {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON by POST; without it a GET. */
@@ -28,7 +27,7 @@ const MOST_WAIT_MS = 60_000;
 const DEFAULTS = { timeoutMs: 120_000, attempts: 7, firstWaitMs: 1000 };
 
 /** An attempt's end: a value, or what went wrong and whether and when to try again. */
-type Outcome = { readonly value: unknown } | Problem;
+type Outcome<T> = { readonly value: T } | Problem;
 interface Problem {
   readonly problem: string;
   readonly again: boolean;
@@ -41,18 +40,30 @@ interface Problem {
  *
  * @throws {InputError} naming the address and what came, where trying again does not help or has not helped
  */
-export async function requestJson(request: JsonRequest): Promise<unknown> {
+export async function requestJson(request: PatientRequest): Promise<unknown> {
+  return await insist(request, parseJson);
+}
+
+/** Asks for a text, under the same terms as {@link requestJson}. */
+export async function requestText(request: PatientRequest): Promise<string> {
+  return await insist(request, (_, text) => ({ value: text }));
+}
+
+async function insist<T>(
+  request: PatientRequest,
+  parse: (response: Response, text: string) => Outcome<T>,
+): Promise<T> {
   const { attempts, firstWaitMs } = { ...DEFAULTS, ...request };
   for (let attempt = 1;; attempt++) {
     request.signal?.throwIfAborted();
-    const outcome = await tryOnce(request);
+    const outcome = await tryOnce(request, parse);
     if ("value" in outcome) return outcome.value;
     const { problem, again } = outcome;
     if (!again || attempt === attempts) {
       const tried = again
-        ? ` ${attempts} attempts ended so; what was answered before is kept. Try later`
+        ? ` ${attempts} attempts ended so; what was answered before is kept. Try later.`
         : "";
-      throw new InputError(`Asking ${request.whom} at ${request.url}: ${problem}.${tried}${tried && "."}`);
+      throw new InputError(`Asking ${request.whom} at ${request.url}: ${problem}.${tried}`);
     }
     const backOff = Math.min(firstWaitMs * 2 ** (attempt - 1), MOST_WAIT_MS) * (1 + Math.random() / 2);
     const waitMs = outcome.waitMs ?? backOff;
@@ -77,7 +88,10 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-async function tryOnce(request: JsonRequest): Promise<Outcome> {
+async function tryOnce<T>(
+  request: PatientRequest,
+  parse: (response: Response, text: string) => Outcome<T>,
+): Promise<Outcome<T>> {
   const timeoutMs = request.timeoutMs ?? DEFAULTS.timeoutMs;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
@@ -91,11 +105,11 @@ async function tryOnce(request: JsonRequest): Promise<Outcome> {
     if (error instanceof Error && error.name === "NotCapable") throw error;
     return { problem: `the connection failed (${(error as Error).message})`, again: true };
   }
-  return response.ok ? parsed(response, text) : refused(response, { text, request });
+  return response.ok ? parse(response, text) : refused(response, { text, request });
 }
 
-function requestInit({ headers, body }: JsonRequest): RequestInit {
-  if (body === undefined) return { headers: { accept: "application/json", ...headers } };
+function requestInit({ headers, body }: PatientRequest): RequestInit {
+  if (body === undefined) return { headers: { ...headers } };
   return {
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json", ...headers },
@@ -103,7 +117,7 @@ function requestInit({ headers, body }: JsonRequest): RequestInit {
   };
 }
 
-function parsed(response: Response, text: string): Outcome {
+function parseJson(response: Response, text: string): Outcome<unknown> {
   try {
     return { value: JSON.parse(text) };
   } catch {
@@ -123,7 +137,7 @@ const PASSING = [408, 409, 425, 429];
 
 function refused(
   { status, headers }: Response,
-  { text, request }: { text: string; request: JsonRequest },
+  { text, request }: { text: string; request: PatientRequest },
 ): Problem {
   const problem = `status ${status} was answered (${beginning(text)})`;
   if (status === 401 || status === 403) {

@@ -7,7 +7,7 @@ import { writeWhole } from "../io/whole.ts";
 import { histogram, lineChart, type Series } from "./charts.ts";
 import { durationText, shortNumber } from "./progress.ts";
 import type { Sample } from "../events.ts";
-import { STYLE } from "./style.ts";
+import { chartsHtml, escape, figureHtml, pageHtml, pairsHtml, tableHtml, tilesHtml } from "./page.ts";
 
 /** A row of `metrics.jsonl`. */
 export type MetricsRow = Readonly<Record<string, number>>;
@@ -72,34 +72,24 @@ export async function writeReport(runDir: string): Promise<string> {
 
 /** The page as text. */
 export function reportHtml({ name, config, metrics, samples = [], K = [] }: ReportContent): string {
-  const title = `${escape(name)}: ${escape(String(config.loss_type ?? "training"))}`;
+  const title = `${name}: ${String(config.loss_type ?? "training")}`;
   const charts = CHARTS.map((chart) => chartHtml(chart, metrics)).filter((html) => html !== "");
   const finiteK = K.filter(Number.isFinite);
   if (finiteK.length > 0) charts.push(histogramHtml(finiteK));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${title}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<h1>${title}</h1>
-${tilesHtml(metrics)}
-<section class="charts">
-${charts.join("\n")}
-</section>
-${samples.map(samplesHtml).join("\n")}
-<h2>Options</h2>
-${tableHtml(Object.entries(config).map(([key, value]) => [key, valueText(value)]))}
-</body>
-</html>
-`;
+  const options = Object.entries(config).map(([key, value]) => [key, valueText(value)] as const);
+  return pageHtml(
+    title,
+    [
+      runTiles(metrics),
+      chartsHtml(charts),
+      ...samples.map(samplesHtml),
+      "<h2>Options</h2>",
+      pairsHtml(options),
+    ].join("\n"),
+  );
 }
 
-function tilesHtml(metrics: readonly MetricsRow[]): string {
+function runTiles(metrics: readonly MetricsRow[]): string {
   const steps = metrics.filter((row) => "loss" in row);
   const [first, last] = [steps[0], steps[steps.length - 1]];
   if (!last) return "<p>No step has been logged.</p>";
@@ -111,8 +101,7 @@ function tilesHtml(metrics: readonly MetricsRow[]): string {
   if ("num_tokens" in last) tiles.push(["tokens", last.num_tokens.toLocaleString("en-US")]);
   const seconds = steps.reduce((sum, row) => sum + (row.step_seconds ?? 0), 0);
   if (seconds > 0) tiles.push(["time in logged steps", durationText(seconds)]);
-  const items = tiles.map(([label, value]) => `<div><dt>${label}</dt><dd>${value}</dd></div>`);
-  return `<dl class="tiles">${items.join("")}</dl>`;
+  return tilesHtml(tiles);
 }
 
 function chartHtml({ title, lines }: Chart, metrics: readonly MetricsRow[]): string {
@@ -125,7 +114,7 @@ function chartHtml({ title, lines }: Chart, metrics: readonly MetricsRow[]): str
   const legend = series.length === 1 && series[0].label === "training"
     ? ""
     : series.map(({ label }, i) => `<span class="key series-${i}">${label}</span>`).join(" ");
-  return figure(title, legend, lineChart(series, "step"));
+  return figureHtml(title, legend, lineChart(series, "step"));
 }
 
 function histogramHtml(K: readonly number[]): string {
@@ -133,41 +122,16 @@ function histogramHtml(K: readonly number[]): string {
   const below = K.filter((value) => value < 0).length / K.length;
   const legend = `${K.length.toLocaleString("en-US")} pairs, mean ${shortNumber(mean)}; ` +
     `<span class="key series-1">${Math.round(below * 100)} % below 0</span>`;
-  return figure("K under the reference", legend, histogram(K, "K (nats per token)"));
-}
-
-function figure(title: string, legend: string, chart: string): string {
-  return `<figure><figcaption><b>${title}</b> <span class="legend">${legend}</span></figcaption>${chart}</figure>`;
+  return figureHtml("K under the reference", legend, histogram(K, "K (nats per token)"));
 }
 
 function samplesHtml({ title, rows }: SampleGroup): string {
-  const cell = (text: string | undefined) => `<td>${escape(text ?? "")}</td>`;
-  const body = rows.map(({ prompt, before, after }) =>
-    `<tr>${cell(prompt)}${cell(before)}${cell(after)}</tr>`
-  );
-  return `<h2>${escape(title)}</h2>
-<div class="wide"><table class="samples"><thead><tr><th>prompt</th><th>before</th><th>after</th></tr></thead>
-<tbody>${body.join("\n")}</tbody></table></div>`;
-}
-
-function tableHtml(rows: readonly (readonly [string, string])[]): string {
-  const body = rows.map(([key, value]) => `<tr><th>${escape(key)}</th><td>${escape(value)}</td></tr>`);
-  return `<div class="wide"><table class="options"><tbody>${body.join("\n")}</tbody></table></div>`;
+  const cells = rows.map(({ prompt, before, after }) => [prompt, before ?? "", after ?? ""]);
+  return `<h2>${escape(title)}</h2>\n${tableHtml(["prompt", "before", "after"], cells, "samples")}`;
 }
 
 function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "";
-}
-
-function escape(text: string): string {
-  const entities: Record<string, string> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  return text.replaceAll(/[&<>"']/g, (character) => entities[character]);
 }
 
 function parseLines(text: string): MetricsRow[] {

@@ -38,6 +38,7 @@ svg { display: block; width: 100%; height: auto; }
 .line { fill: none; stroke: var(--color); stroke-width: 1.8; stroke-linejoin: round; }
 .sparse { stroke-dasharray: 4 4; }
 .dot, .bar { fill: var(--color); }
+.whisker { stroke: var(--ink); stroke-width: 1.4; }
 .grid { stroke: var(--rule); stroke-width: 1; }
 .zero { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 3; }
 .tick { fill: var(--faint); font: 11px system-ui, sans-serif; font-variant-numeric: tabular-nums; }
@@ -49,5 +50,7 @@ th, td {
 th { font-weight: 500; color: var(--faint); }
 .options th { width: 16rem; }
 .options td { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
+.numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.numbers th { white-space: nowrap; }
 .samples td { white-space: pre-wrap; width: 33%; overflow-wrap: anywhere; }
 `;
