@@ -41,6 +41,8 @@ export interface Expected {
 export interface GradientProof {
   /** The forward pass in float64, from tensors by name. */
   forward(inputs: Readonly<Record<string, Float64Array>>): Float64Array;
+  /** Inputs of the forward pass that the case itself does without. */
+  readonly others?: Readonly<Record<string, Float64Array>>;
   /** The tensor that holds the gradient of its result. */
   readonly dy: string;
   /** By expected tensor (or `tensor part`): the input that it is the gradient of, and the tensor that it was added to. */

@@ -1,0 +1,97 @@
+/** The sizes at which matrix products are held to float64. */
+import type { OpCase } from "./case.ts";
+import { matmulCase, type MatmulSizes } from "./matmul.ts";
+
+const LAYOUTS = ["nt", "nn", "tn"] as const;
+const COMPUTES = ["f32", "bf16"] as const;
+
+type Shape = readonly [M: number, N: number, K: number];
+
+/** Every layout, in both kinds of inputs. */
+function everyWay(shapes: readonly Shape[], variant?: string): MatmulSizes[] {
+  return LAYOUTS.flatMap((layout) =>
+    COMPUTES.flatMap((compute) =>
+      shapes.map(([M, N, K]) => ({ layout, M, N, K, compute, ...(variant ? { variant } : {}) }))
+    )
+  );
+}
+
+/** One variant of each family. */
+const FAMILIES = ["simple", "image_8x8", "buffer_8x8", "block_64"];
+
+/** Ragged sizes, length 1 and multiples. */
+const variants: MatmulSizes[] = [
+  ...everyWay([[1, 1, 1], [5, 3, 7], [1, 9, 130], [17, 6, 1], [64, 32, 16]], "simple"),
+  ...everyWay([[8, 8, 8], [20, 24, 12], [4, 100, 68], [72, 64, 128]], "image_8x8"),
+  // In TN, bf16 texels span eight rows of the result.
+  ...everyWay([[52, 100, 68]], "image_12x16").filter(({ layout, compute }) =>
+    layout !== "tn" || compute === "f32"
+  ),
+  ...everyWay([[52, 100, 68]], "image_16x16"),
+  ...everyWay([[8, 8, 8], [24, 40, 16], [72, 64, 128]], "buffer_8x8"),
+  ...everyWay([[4, 4, 4], [72, 132, 40], [600, 64, 128]], "block_64"),
+  ...everyWay([[4, 4, 4], [72, 132, 40], [600, 64, 128]], "block_128"),
+];
+
+/** Few rows. */
+const rows: MatmulSizes[] = COMPUTES.flatMap((compute) =>
+  ([["rows_1", 1], ["rows_4", 3], ["buffer_1x8", 1], ["buffer_4x8", 3]] as const).flatMap(([variant, M]) =>
+    ([[4, 4], [36, 172], [512, 320]] as const).map(([N, K]) => ({ layout: "nt", M, N, K, compute, variant }))
+  )
+);
+
+/** What sizes and adapter get by default. */
+const defaults = everyWay([
+  ...[[24, 20, 12], [256, 256, 64], [130, 70, 64], [1, 64, 172], [8, 512, 64], [96, 704, 256]] as const,
+]);
+
+/** Bias, residual and what was there are added once. */
+const epilogues: MatmulSizes[] = FAMILIES.flatMap((variant) => {
+  const sizes = { M: 24, N: 20, K: 16, variant };
+  return [
+    { layout: "nt", ...sizes, bias: true, residual: true },
+    { layout: "nt", ...sizes, bias: true, residual: "inPlace" },
+    { layout: "nn", ...sizes, accumulate: true },
+    { layout: "tn", ...sizes, accumulate: true },
+  ];
+});
+
+/** The batch uses 40 (or none) of 72 rows; the rest is NaN and would spoil any sum. */
+const extents: MatmulSizes[] = FAMILIES.flatMap((variant) =>
+  [40, 0].flatMap((used) =>
+    LAYOUTS.flatMap((layout) =>
+      COMPUTES.map((compute) => ({ layout, M: 72, N: 16, K: 24, compute, variant, used }))
+    )
+  )
+);
+
+/** A step's first micro-batch replaces the gradients, whatever they held; later ones add. Long enough to be split. */
+const steps: MatmulSizes[] = [...FAMILIES, "image_8x16", "block_128"].flatMap((variant) =>
+  [0, 1, 7].map((earlier) => ({ layout: "tn", M: 600, N: 16, K: 48, variant, accumulate: "step", earlier }))
+);
+
+/** Far beyond 65,535 steps in one invocation's total, where some software adapters stop without a word. */
+const long: MatmulSizes[] = [
+  ...FAMILIES.flatMap((variant): MatmulSizes[] => [
+    { layout: "tn", M: 8192, N: 8, K: 8, variant },
+    { layout: "nn", M: 8, N: 131072 / 8, K: 8, variant },
+  ]),
+  { layout: "nt", M: 4, N: 8, K: 131072, variant: "simple" },
+  { layout: "nt", M: 4, N: 8, K: 131072, variant: "buffer_8x8" },
+];
+
+/** Products around 1e30 and 1e-30: no intermediate may overflow or flush to zero. */
+const magnitudes: MatmulSizes[] = [1e15, 1e-15].flatMap((size) =>
+  ["simple", "image_8x8", "block_64"].map((variant) => ({ layout: "nt", M: 16, N: 16, K: 64, variant, size }))
+);
+
+export const matmulCases: readonly OpCase[] = [
+  ...variants,
+  ...rows,
+  ...defaults,
+  ...epilogues,
+  ...extents,
+  ...steps,
+  ...long,
+  ...magnitudes,
+].map(matmulCase);
