@@ -105,6 +105,7 @@ function objection({ file, specifier }: Import): string | undefined {
   const allowed = ALLOWED[from];
   if (!allowed) return `${file}: the room ${from} has no line in the table of layers`;
   if (specifier.startsWith("npm:") && file === "lib/deps.ts") return undefined;
+  if (specifier.startsWith("node:") && from === "lib/io") return undefined;
   // the command line runs from this repository alone, with its import map
   if (from === "tasks" && specifier.startsWith("@std/cli/")) return undefined;
   if (!specifier.startsWith("./") && !specifier.startsWith("../")) {

@@ -2,7 +2,7 @@
  * Writing a model for other programs.
  */
 import type { FloatDtype } from "../formats/dtype.ts";
-import { writeModelDirectory } from "../formats/huggingface.ts";
+import { readTokenizerFiles, writeModelDirectory } from "../formats/huggingface.ts";
 import { openModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import { MODEL, text } from "./shared_options.ts";
@@ -52,7 +52,7 @@ export async function exportModel(given: Partial<ExportOptions>, hooks: RunHooks
     await writeModelDirectory(options.output, {
       config: directory.config,
       dtype: DTYPES[options.dtype],
-      companionsFrom: path,
+      tokenizerFiles: await readTokenizerFiles(path),
       tensors: [...directory.tensors].map(([name, { shape }]) => ({
         name,
         shape,

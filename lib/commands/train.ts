@@ -2,9 +2,11 @@
  * The task `train`.
  */
 import type { RunHooks } from "../events.ts";
+import { InputError } from "../errors.ts";
+import { findRun } from "../train/resume.ts";
 import { runTraining, type TrainResult } from "../train/trainer.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { builtInRun } from "./built_in.ts";
+import { BUILT_IN_SAMPLES, builtInRun, isBuiltIn } from "./built_in.ts";
 import { lossChoice } from "./loss_options.ts";
 import { lossType, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
 import { z } from "../deps.ts";
@@ -134,6 +136,23 @@ export async function train(given: Partial<TrainOptions> = {}, hooks: RunHooks =
 export async function resolveRun(
   given: Partial<TrainOptions>,
 ): Promise<{ options: TrainOptions; samples: SampleSettings }> {
+  const recorded = given.resume ? (await findRun(given.resume, given.output_dir))?.options : undefined;
+  if (!recorded) return await resolveFresh(given);
+  return {
+    options: trainOptions.resolve({ ...recorded, ...given }),
+    samples: isBuiltIn(recorded) ? BUILT_IN_SAMPLES : DEFAULT_SAMPLES,
+  };
+}
+
+async function resolveFresh(
+  given: Partial<TrainOptions>,
+): Promise<{ options: TrainOptions; samples: SampleSettings }> {
+  if (given.resume && (given.model === undefined || given.data === undefined)) {
+    throw new InputError(
+      `Resuming in ${given.output_dir}: there is no run in it (no checkpoint-N, no config.json). ` +
+        "Check the path, give a checkpoint's, or start a run without resume.",
+    );
+  }
   const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
   return {
     options: trainOptions.resolve({ ...builtIn?.options, ...given }),

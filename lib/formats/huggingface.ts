@@ -133,14 +133,26 @@ async function readWeightMap(path: string): Promise<Map<string, string>> {
   return new Map(Object.entries(map));
 }
 
+/** Contents by file name. */
+export type TokenizerFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+
+/** Reads a model's tokenizer and generation settings, so that they last longer than its directory. */
+export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> {
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const name of TOKENIZER_FILES) {
+    if (await isFile(`${path}/${name}`)) files.set(name, await readBytes(`${path}/${name}`));
+  }
+  return files;
+}
+
 export interface WriteModelOptions {
   /** The configuration to write; its dtype key is set to the stored dtype. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: FloatDtype;
   /** The weights, by Hugging Face name. */
   readonly tensors: Iterable<Omit<TensorSource, "dtype">>;
-  /** A model directory whose tokenizer and generation settings are copied. */
-  readonly companionsFrom?: string;
+  /** The tokenizer and generation settings that go along, see {@link readTokenizerFiles}. */
+  readonly tokenizerFiles?: TokenizerFiles;
   /** Whether a directory that is there already is replaced (only once the new one is whole); else it is an error. */
   readonly replace?: boolean;
 }
@@ -156,19 +168,12 @@ export async function writeModelDirectory(path: string, options: WriteModelOptio
 
 /** Writes a model's files into a directory that is being written. */
 export async function writeModelFiles(path: string, options: WriteModelOptions): Promise<void> {
-  const { config, dtype, tensors, companionsFrom } = options;
+  const { config, dtype, tensors, tokenizerFiles = new Map() } = options;
   const stored = { ...config };
   // Transformers 5 writes `dtype`, 4 wrote `torch_dtype`; both read the latter.
   for (const key of "dtype" in stored ? ["dtype"] : ["torch_dtype"]) stored[key] = TORCH_NAME[dtype];
   if ("torch_dtype" in stored) stored.torch_dtype = TORCH_NAME[dtype];
   await writeJson(`${path}/config.json`, stored);
-  if (companionsFrom !== undefined) {
-    for (const name of TOKENIZER_FILES) {
-      if (await isFile(`${companionsFrom}/${name}`)) {
-        // Contents only: the copy must be writable though the original may not be.
-        await writeWhole(`${path}/${name}`, await readBytes(`${companionsFrom}/${name}`));
-      }
-    }
-  }
+  for (const [name, bytes] of tokenizerFiles) await writeWhole(`${path}/${name}`, bytes);
   await writeSafetensors(`${path}/${SINGLE}`, Array.from(tensors, (tensor) => ({ ...tensor, dtype })));
 }

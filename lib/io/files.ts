@@ -88,6 +88,22 @@ export async function makeDirectory(path: string): Promise<void> {
   await Deno.mkdir(path, { recursive: true });
 }
 
+/** Creates a directory; false where something of that name is there, whoever made it. */
+export async function createDirectory(path: string): Promise<boolean> {
+  try {
+    await Deno.mkdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** Renames what lies at a path, on the same file system. */
+export async function moveTo(path: string, to: string): Promise<void> {
+  await Deno.rename(path, to);
+}
+
 /** Adds to a file's end, which is created where it is missing. */
 export async function appendText(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text, { append: true });

@@ -3,6 +3,7 @@
  */
 import { checkVocabulary, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
+import { digestFile, sha256 } from "../io/digest.ts";
 import { exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";
@@ -49,6 +50,16 @@ export async function openModel(nameOrPath: string, hooks: RunHooks = {}): Promi
 async function trainedModelIn(path: string): Promise<string> {
   const trained = await exists(`${path}/metrics.jsonl`) && await exists(`${path}/model/config.json`);
   return trained ? `${path}/model` : path;
+}
+
+/** A hash over a model's configuration and weights, by their files' contents. */
+export async function hashModel({ path, directory }: OpenModel): Promise<string> {
+  const hasher = await sha256();
+  for (const name of ["config.json", ...directory.files]) {
+    const { sha256 } = await digestFile(`${path}/${name}`, "a file of the model");
+    hasher.update(new TextEncoder().encode(`${sha256}  ${name}\n`));
+  }
+  return hasher.digest("hex");
 }
 
 /** The tokenizer of an open model, checked against its vocabulary. */

@@ -1,20 +1,21 @@
 /**
- * Checkpoints: weights, moments and progress. A checkpoint is whole or absent: it is written aside and renamed.
+ * Checkpoints: weights, moments, metrics so far and progress. A checkpoint is whole or absent, and every byte of it is
+ * under a digest that is looked at before anything is resumed from it.
  *
  * The order of rows is a function of seed and step, and no other random number is drawn while training, so that step
  * and counts are all the state there is besides the tensors.
  */
 import { InputError } from "../errors.ts";
-import { openModelDirectory, writeModelFiles } from "../formats/huggingface.ts";
-import { listDirectory, removeTree } from "../io/files.ts";
-import { readJsonObject, writeJson } from "../io/json.ts";
-import { trimSlashes } from "../io/paths.ts";
-import { writeWholeDirectory } from "../io/whole.ts";
+import { openModelDirectory, type TokenizerFiles, writeModelFiles } from "../formats/huggingface.ts";
+import { digestFile, type FileDigest, readSealed, writeSealed } from "../io/digest.ts";
+import { exists, listDirectory, moveTo, readText, removeTree } from "../io/files.ts";
+import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
+import type { Answers } from "./samples.ts";
 
-/** Progress of a run after a step. */
+/** Progress of a run after a step, and what it depends on. */
 export interface TrainState {
   /** Steps done. */
   readonly step: number;
@@ -22,35 +23,50 @@ export interface TrainState {
   readonly total_steps: number;
   /** Hash over the tokenised rows: resuming on others is refused. */
   readonly data_hash: string;
+  /** Hashes over the files of the models that the run began with: resuming on others is refused. */
+  readonly model_hash: string;
+  readonly ref_model_hash: string | null;
+  /** The run's resolved options. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The run's kernels, variant by problem class. */
+  readonly kernels: Readonly<Record<string, string>>;
+  /** What the model said before the first step. */
+  readonly samples: Answers | null;
 }
 
 const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
+const METRICS = "metrics.jsonl";
 const NAME = /^checkpoint-(\d+)$/;
 
 /** What goes into a checkpoint. */
 export interface CheckpointContent {
   readonly params: ParamStore;
   readonly state: TrainState;
-  /** The model directory whose tokenizer goes along. */
-  readonly companionsFrom: string;
-  /** The run's resolved options. */
-  readonly options: Readonly<Record<string, unknown>>;
+  /** The text of `metrics.jsonl` so far. */
+  readonly metrics: string;
+  readonly tokenizerFiles: TokenizerFiles;
 }
 
 /** Writes `checkpoint-N` into a run directory and returns its path. */
 export async function saveCheckpoint(gpu: Gpu, runDir: string, content: CheckpointContent): Promise<string> {
   const path = `${runDir}/checkpoint-${content.state.step}`;
-  await writeWholeDirectory(path, (aside) => writeFiles(gpu, aside, content), { replace: true });
+  await writeWholeDirectory(path, async (aside) => {
+    await writeTensors(gpu, aside, content);
+    await writeWhole(`${aside}/${METRICS}`, content.metrics);
+    const files: Record<string, FileDigest> = {};
+    for (const { name } of await listDirectory(aside)) files[name] = await digestFile(`${aside}/${name}`);
+    await writeSealed(`${aside}/${STATE}`, { ...content.state, files });
+  }, { replace: true });
   return path;
 }
 
-async function writeFiles(gpu: Gpu, path: string, content: CheckpointContent): Promise<void> {
+async function writeTensors(gpu: Gpu, path: string, content: CheckpointContent): Promise<void> {
   await writeModelFiles(path, {
     config: content.params.config.raw,
     dtype: "F32",
     tensors: await readParams(gpu, content.params),
-    companionsFrom: content.companionsFrom,
+    tokenizerFiles: content.tokenizerFiles,
   });
   const moments = [];
   for (const part of ["m", "v"] as const) {
@@ -59,19 +75,41 @@ async function writeFiles(gpu: Gpu, path: string, content: CheckpointContent): P
     }
   }
   await writeSafetensors(`${path}/${OPTIMIZER}`, moments);
-  await writeJson(`${path}/${STATE}`, { ...content.state, options: content.options });
 }
 
-/** Reads a checkpoint's state. */
+const ADVICE = "Resume from another checkpoint (its path behind resume), or start a new run.";
+
+/**
+ * Reads a checkpoint's state.
+ *
+ * @throws {InputError} where it is not as it was written
+ */
 export async function readState(path: string): Promise<TrainState> {
-  const state = await readJsonObject(`${path}/${STATE}`, "a checkpoint's state");
-  const { step, num_tokens, total_steps, data_hash } = state;
-  if ([step, num_tokens, total_steps].every(Number.isSafeInteger) && typeof data_hash === "string") {
-    return { step, num_tokens, total_steps, data_hash } as TrainState;
+  return (await readStateFile(path)) as unknown as TrainState;
+}
+
+async function readStateFile(path: string): Promise<Record<string, unknown>> {
+  return await readSealed(`${path}/${STATE}`, { purpose: "a checkpoint's state", advice: ADVICE });
+}
+
+/**
+ * Reads a checkpoint through and returns the text of its `metrics.jsonl`.
+ *
+ * @throws {InputError} naming the file that is not as it was written
+ */
+export async function verifyCheckpoint(path: string): Promise<string> {
+  const { files } = await readStateFile(path);
+  for (const [name, { size, sha256 }] of Object.entries(files as Record<string, FileDigest>)) {
+    const wanted = `${path}/${name}`;
+    const found = await exists(wanted) ? await digestFile(wanted) : undefined;
+    if (found?.sha256 === sha256) continue;
+    throw new InputError(
+      `Resuming from ${path}: ${name} is ${found ? "damaged" : "missing"} (` +
+        `${found ? `${found.size} bytes with SHA-256 ${found.sha256}` : "no such file"}; wanted are ` +
+        `${size} bytes with ${sha256}). ${ADVICE}`,
+    );
   }
-  throw new InputError(
-    `Resuming from ${path}: ${STATE} lacks step, num_tokens, total_steps or data_hash. Use another checkpoint.`,
-  );
+  return await readText(`${path}/${METRICS}`);
 }
 
 /** Loads a checkpoint's weights and moments into a store. */
@@ -107,24 +145,20 @@ export async function loadCheckpoint(gpu: Gpu, path: string, params: ParamStore)
   }
 }
 
+/** A checkpoint by its name. */
+export interface FoundCheckpoint {
+  readonly step: number;
+  readonly path: string;
+}
+
 /** The checkpoints in a run directory, latest last. */
-export async function listCheckpoints(runDir: string): Promise<{ step: number; path: string }[]> {
-  const found: { step: number; path: string }[] = [];
+export async function listCheckpoints(runDir: string): Promise<FoundCheckpoint[]> {
+  const found: FoundCheckpoint[] = [];
   for (const { name, isDirectory } of await listDirectory(runDir)) {
     const step = NAME.exec(name)?.[1];
     if (isDirectory && step !== undefined) found.push({ step: Number(step), path: `${runDir}/${name}` });
   }
   return found.sort((a, b) => a.step - b.step);
-}
-
-/** Where `resume` points: a checkpoint's path, or with `true` the latest in the run directory. */
-export async function findCheckpoint(resume: true | string, runDir: string): Promise<string> {
-  if (typeof resume === "string") return trimSlashes(resume);
-  const latest = (await listCheckpoints(runDir)).at(-1);
-  if (latest) return latest.path;
-  throw new InputError(
-    `Resuming in ${runDir}: there is no checkpoint-N in it. Give a checkpoint's path, or start without resume.`,
-  );
 }
 
 /** Removes all but the latest `keep` checkpoints. */
@@ -133,4 +167,20 @@ export async function pruneCheckpoints(runDir: string, keep: number): Promise<vo
   for (const { path } of all.slice(0, Math.max(0, all.length - keep))) {
     await removeTree(path);
   }
+}
+
+/**
+ * Renames the checkpoints of later steps, which a run that goes on from an earlier one leaves behind: they are of
+ * another history, and neither the latest nor in the way. Returns their new paths.
+ */
+export async function setLaterAside(runDir: string, step: number): Promise<string[]> {
+  const moved: string[] = [];
+  for (const { path, step: later } of await listCheckpoints(runDir)) {
+    if (later <= step) continue;
+    let to = `${runDir}/abandoned-checkpoint-${later}`;
+    for (let i = 2; await exists(to); i++) to = `${runDir}/abandoned-checkpoint-${later}-${i}`;
+    await moveTo(path, to);
+    moved.push(to);
+  }
+  return moved;
 }

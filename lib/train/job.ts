@@ -8,19 +8,21 @@ import { shapeFor, totalSteps } from "../data/plan.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
 import { getLoss, type Hyper, type LossDefinition, lossHyper } from "../losses/mod.ts";
-import { findCheckpoint, readState, type TrainState } from "./checkpoint.ts";
 import { trimSlashes } from "../io/paths.ts";
-import { checkPositions, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import { readTokenizerFiles, type TokenizerFiles } from "../formats/huggingface.ts";
+import { checkPositions, hashModel, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestInput } from "./pairs.ts";
 import type { Packing } from "./reference.ts";
-import { checkRunDir, freshRunDir } from "./run_dir.ts";
+import { checkOptions, checkPresent, findRun, openResumePoint, type ResumePoint } from "./resume.ts";
+import { checkRunDir } from "./run_dir.ts";
 
 /** A run that is ready to be computed. */
 export interface TrainJob {
   readonly options: TrainOptions & { readonly model: string; readonly data: string };
-  readonly runDir: string;
+  /** Undefined until a new one under `runs/` is made. */
+  readonly runDir: string | undefined;
   readonly policy: OpenModel;
   /** Undefined where the reference is the policy as it is before the first step. */
   readonly reference: OpenModel | undefined;
@@ -32,7 +34,17 @@ export interface TrainJob {
   readonly packing: Packing;
   readonly totalSteps: number;
   /** Set when resuming. */
-  readonly checkpoint: { readonly path: string; readonly state: TrainState } | undefined;
+  readonly checkpoint: ResumePoint | undefined;
+  /** Hashes over the models' files; empty where only the plan is wanted. */
+  readonly model_hash: string;
+  readonly ref_model_hash: string | null;
+  /** What goes along with the model into every directory that the run writes. */
+  readonly tokenizerFiles: TokenizerFiles;
+}
+
+/** A run whose directory this process alone writes to. */
+export interface ClaimedJob extends TrainJob {
+  readonly runDir: string;
 }
 
 /** Checks everything and opens the files. */
@@ -42,10 +54,12 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     throw new TypeError("model and data must be given or filled in");
   }
   const loss = getLoss(options.loss_type);
-  const runDir = trimSlashes(options.output_dir ?? await freshRunDir());
-  const checkpoint = options.resume ? await openCheckpoint(options.resume, runDir) : undefined;
+  const runDir = options.output_dir === undefined ? undefined : trimSlashes(options.output_dir);
+  const checkpoint = options.resume ? await openRun(options.resume, { options, runDir, hooks }) : undefined;
   // What is only described may be a run that is there already.
-  if (!options.describe) await checkRunDir(runDir, { resume: checkpoint !== undefined });
+  if (runDir !== undefined && !options.describe) {
+    await checkRunDir(runDir, { resume: options.resume !== false });
+  }
   const policy = await openModel(model, hooks);
   const reference = await openReference(options, policy, { loss, hooks });
   const tokenizer = await openTokenizer(policy);
@@ -60,7 +74,12 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     epochs: options.num_train_epochs,
     ...(options.max_steps === undefined ? {} : { maxSteps: options.max_steps }),
   });
-  checkResume(checkpoint, { train, steps });
+  const model_hash = options.describe ? "" : await hashModel(policy);
+  const ref_model_hash = reference && !options.describe ? await hashModel(reference) : null;
+  if (checkpoint) {
+    checkPresent(checkpoint, { data_hash: train.hash, model_hash, ref_model_hash, totalSteps: steps });
+    noteLength(checkpoint, { steps, hooks });
+  }
   const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
   return {
     options: { ...options, model, data },
@@ -75,15 +94,36 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     packing,
     totalSteps: steps,
     checkpoint,
+    model_hash,
+    ref_model_hash,
+    tokenizerFiles: await readTokenizerFiles(policy.path),
   };
 }
 
-async function openCheckpoint(
+/** Finds what is to be resumed; undefined where the run was cut before its first checkpoint and starts anew. */
+async function openRun(
   resume: true | string,
-  runDir: string,
-): Promise<{ path: string; state: TrainState }> {
-  const path = await findCheckpoint(resume, runDir);
-  return { path, state: await readState(path) };
+  { options, runDir, hooks }: { options: TrainOptions; runDir: string | undefined; hooks: RunHooks },
+): Promise<ResumePoint | undefined> {
+  const run = await findRun(resume, runDir);
+  if (run) checkOptions(options, run);
+  const point = run && await openResumePoint(run);
+  if (!point) {
+    const text = `${runDir} holds no checkpoint: the run starts from its beginning`;
+    hooks.onEvent?.({ type: "notice", text });
+  }
+  return point;
+}
+
+/** Says where the schedule of the steps to come is another one than that of the steps done. */
+function noteLength(
+  { path, state }: ResumePoint,
+  { steps, hooks }: { steps: number; hooks: RunHooks },
+): void {
+  if (state.total_steps === steps) return;
+  const text = `${path} is of a run of ${state.total_steps} steps, this one has ${steps}: ` +
+    "the learning rate follows the new length from here on";
+  hooks.onEvent?.({ type: "notice", text });
 }
 
 async function openReference(
@@ -125,26 +165,6 @@ async function readRows(
 function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): void {
   const longest = Math.max(...sets.map((set) => longestInput(set?.examples ?? [])));
   checkPositions(policy.config, { longest, what: "The longest row" });
-}
-
-function checkResume(
-  checkpoint: { path: string; state: TrainState } | undefined,
-  { train, steps }: { train: ExampleSet; steps: number },
-): void {
-  if (!checkpoint) return;
-  const { path, state } = checkpoint;
-  if (state.data_hash !== train.hash) {
-    throw new InputError(
-      `Resuming from ${path}: it was trained on other rows (or another tokenizer or max_length). ` +
-        "Resume with the same data and options, or start a new run.",
-    );
-  }
-  if (state.step >= steps) {
-    throw new InputError(
-      `Resuming from ${path}: it has done ${state.step} steps, and this run has ${steps} in all. ` +
-        "Nothing is left to do; set max_steps or num_train_epochs higher to train further.",
-    );
-  }
 }
 
 /** Capacities that fit training and held-out rows alike. */

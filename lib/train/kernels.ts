@@ -31,7 +31,7 @@ export async function prepareTraining(
  */
 export async function applyTrainingKernels(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<void> {
   const recorded = await inheritedKernels(job) ??
-    (await holdsRun(job.runDir) ? await recordedKernels(job.runDir) : undefined);
+    (job.runDir !== undefined && await holdsRun(job.runDir) ? await recordedKernels(job.runDir) : undefined);
   if (recorded) applyChoices(gpu, recorded, hooks);
   else if (job.options.tune !== false) await applyCached(gpu, hooks);
 }
@@ -39,8 +39,8 @@ export async function applyTrainingKernels(gpu: Gpu, job: TrainJob, hooks: RunHo
 /** The choices of the run that a job goes on with, or of the one that `tune` names. */
 async function inheritedKernels(
   { checkpoint, options }: TrainJob,
-): Promise<Record<string, string> | undefined> {
-  if (checkpoint) return await recordedKernels(parentOf(checkpoint.path));
+): Promise<Readonly<Record<string, string>> | undefined> {
+  if (checkpoint) return checkpoint.state.kernels;
   return typeof options.tune === "string" ? await recordedKernels(options.tune) : undefined;
 }
 
@@ -75,11 +75,4 @@ export async function recordedKernels(runDir: string): Promise<Record<string, st
   const { kernels = {} } = await readJsonObject(path, "a run's options");
   const pairs = typeof kernels === "object" && kernels !== null ? Object.entries(kernels) : [];
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => typeof pair[1] === "string"));
-}
-
-/** A checkpoint lies in its run's directory. */
-function parentOf(path: string): string {
-  const trimmed = path.replace(/[/\\]+$/, "");
-  const cut = Math.max(trimmed.lastIndexOf("/"), trimmed.lastIndexOf("\\"));
-  return cut < 0 ? "." : trimmed.slice(0, cut) || "/";
 }

@@ -8,7 +8,7 @@ import { planMicroBatches } from "../data/plan.ts";
 import { sha256Hex } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import type { Scorer } from "./engine.ts";
-import { openFile, readText } from "../io/files.ts";
+import { readText } from "../io/files.ts";
 import { writeWhole } from "../io/whole.ts";
 
 /** How examples are packed; equal for policy and reference. */
@@ -82,23 +82,4 @@ export async function writeReference(
     rejected ? [sums[i]![0]! / chosen!.length - sums[i]![1]! / rejected.length] : []
   );
   await writeWhole(path, JSON.stringify({ key, K, sums } satisfies ReferenceFile));
-}
-
-/** A hash over files' contents, piece by piece so that large weights need no memory. */
-export async function hashFiles(paths: readonly string[]): Promise<string> {
-  const piece = new Uint8Array(1 << 26);
-  let hash = "";
-  for (const path of paths) {
-    const file = await openFile(path, "a file of the model");
-    try {
-      for (let done = 0; done < file.sizeBytes; done += piece.length) {
-        const part = piece.subarray(0, Math.min(piece.length, file.sizeBytes - done));
-        await file.fill(done, part);
-        hash = await sha256Hex(hash + await sha256Hex(part));
-      }
-    } finally {
-      file.close();
-    }
-  }
-  return hash;
 }

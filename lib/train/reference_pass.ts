@@ -7,20 +7,13 @@ import { type ProgramSetup, Scorer } from "./engine.ts";
 import { loadWeights } from "../load/model.ts";
 import { type RunHooks, throwIfAborted } from "../events.ts";
 import type { RowSet } from "./pairs.ts";
-import {
-  hashFiles,
-  readReference,
-  referenceKey,
-  scoreExamples,
-  type Sums,
-  writeReference,
-} from "./reference.ts";
-import type { TrainJob } from "./job.ts";
+import { readReference, referenceKey, scoreExamples, type Sums, writeReference } from "./reference.ts";
+import type { ClaimedJob, TrainJob } from "./job.ts";
 
 /** Every set of rows with the reference's sums: kept from before, or computed with the reference's weights now. */
 export async function withReference(
   gpu: Gpu,
-  job: TrainJob,
+  job: ClaimedJob,
   hooks: RunHooks,
 ): Promise<{ train: RowSet; held: RowSet | undefined }> {
   const sets = [job.train, ...(job.held ? [job.held] : [])];
@@ -29,9 +22,7 @@ export async function withReference(
     return { train: train!, held };
   }
   const source = job.reference ?? job.policy;
-  const weights = await hashFiles(
-    ["config.json", ...source.directory.files].map((name) => `${source.path}/${name}`),
-  );
+  const weights = job.ref_model_hash ?? job.model_hash;
   const paths = [`${job.runDir}/reference.json`, `${job.runDir}/reference.eval.json`];
   const keys = await Promise.all(sets.map((set) =>
     referenceKey({

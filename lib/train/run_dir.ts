@@ -1,8 +1,9 @@
 /**
- * A run's directory: `config.json`, `metrics.jsonl`, checkpoints, samples.
+ * A run's directory: who may write to it, and its `metrics.jsonl`.
  */
 import { InputError } from "../errors.ts";
-import { appendText, exists, makeDirectory, readText } from "../io/files.ts";
+import { appendText, createDirectory, exists, makeDirectory, readTextIfPresent } from "../io/files.ts";
+import { type Lock, takeLock } from "../io/lock.ts";
 import { checkOutputDirectory } from "../io/output.ts";
 import { writeWhole } from "../io/whole.ts";
 
@@ -19,55 +20,99 @@ export async function checkRunDir(runDir: string, options: { resume: boolean }):
   }
 }
 
-/** Creates a run's directory where it is not there yet. */
-export async function createRunDir(runDir: string): Promise<void> {
+/** A directory that this process alone trains in. */
+export interface ClaimedRunDir {
+  readonly path: string;
+  readonly lock: Lock;
+}
+
+/**
+ * Creates a run's directory where it is not there yet and takes its lock, which ends with the process; without a path,
+ * a new one under `runs/`.
+ *
+ * @throws {InputError} where it cannot be created, or another process trains in it
+ */
+export async function claimRunDir(
+  path: string | undefined,
+  options: { resume: boolean },
+): Promise<ClaimedRunDir> {
+  const runDir = path ?? await createFresh();
   try {
     await makeDirectory(runDir);
   } catch (error) {
     throw new InputError(
       `Creating the run directory ${runDir}: ${(error as Error).message}. Choose another output_dir.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
+  const lock = await takeLock(`${runDir}/.lock`);
+  if (!lock) {
+    throw new InputError(
+      `Training in ${runDir}: another process trains there right now (it holds ${runDir}/.lock). ` +
+        "Wait until it has ended, or choose another output_dir.",
+    );
+  }
+  try {
+    await checkRunDir(runDir, options); // another run may have come and gone since it was looked at
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+  return { path: runDir, lock };
 }
 
-/** A directory under `runs/` that does not exist yet, named by the time. */
-export async function freshRunDir(now = new Date()): Promise<string> {
+/** Creates a directory under `runs/`, named by the time, that nobody else has. */
+async function createFresh(now = new Date()): Promise<string> {
   const stamp = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
+  await makeDirectory("runs");
   for (let i = 1;; i++) {
     const path = `runs/${stamp}${i > 1 ? `-${i}` : ""}`;
-    if (!await exists(path)) return path;
+    if (await createDirectory(path)) return path;
   }
 }
 
-/** `metrics.jsonl`, a row at a time; on resuming, rows from after the checkpoint are removed first. */
+/** A row of `metrics.jsonl`. */
+export type MetricsRow = Readonly<Record<string, number>>;
+
+/** `metrics.jsonl`, a row at a time; on resuming it is made anew from the checkpoint's. */
 export class MetricsFile {
-  private constructor(readonly path: string) {}
+  #text: string;
 
-  /** Opens the file, keeping rows up to and including step `keep`. */
-  static async open(runDir: string, keep: number): Promise<MetricsFile> {
+  private constructor(readonly path: string, text: string) {
+    this.#text = text;
+  }
+
+  /** Begins the file with the rows that a checkpoint kept; `onNotice` is told where those on disk are others. */
+  static async open(
+    runDir: string,
+    kept = "",
+    onNotice: (text: string) => void = () => {},
+  ): Promise<MetricsFile> {
     const path = `${runDir}/metrics.jsonl`;
-    const rows = keep > 0
-      ? (await readRows(path)).filter(({ step }) => step !== undefined && step <= keep)
-      : [];
-    await writeWhole(path, rows.map((row) => JSON.stringify(row) + "\n").join(""));
-    return new MetricsFile(path);
+    const found = await readTextIfPresent(path) ?? "";
+    if (!found.startsWith(kept)) {
+      const [there, wanted] = [found.split("\n"), kept.split("\n")];
+      const line = wanted.findIndex((text, i) => there[i] !== text) + 1;
+      onNotice(`${path}: damaged or missing from line ${line} on; restored from the checkpoint`);
+    }
+    await writeWhole(path, kept);
+    return new MetricsFile(path, kept);
   }
 
-  async append(row: Readonly<Record<string, number>>): Promise<void> {
-    await appendText(this.path, JSON.stringify(row) + "\n");
+  /** Adds a row. */
+  async append(row: MetricsRow): Promise<void> {
+    const line = JSON.stringify(row) + "\n";
+    this.#text += line;
+    await appendText(this.path, line);
   }
 
-  async rows(): Promise<Record<string, number>[]> {
-    return await readRows(this.path);
+  /** The file's text. */
+  get text(): string {
+    return this.#text;
   }
-}
 
-async function readRows(path: string): Promise<Record<string, number>[]> {
-  if (!await exists(path)) return [];
-  const text = await readText(path);
-  // a last line that a crash cut off is not there for us
-  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as Record<string, number>);
+  /** Every row so far. */
+  rows(): Record<string, number>[] {
+    return this.#text.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  }
 }

@@ -7,7 +7,13 @@ import { InputError } from "../errors.ts";
 import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
 import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
-import { loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "./checkpoint.ts";
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  pruneCheckpoints,
+  saveCheckpoint,
+  setLaterAside,
+} from "./checkpoint.ts";
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
 import { loadWeights } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
@@ -20,12 +26,13 @@ import { scoreExamples } from "./reference.ts";
 import { programSetup, withReference } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
 import { prepareTraining } from "./kernels.ts";
-import { createRunDir, MetricsFile } from "./run_dir.ts";
+import { claimRunDir, MetricsFile } from "./run_dir.ts";
+import { exists } from "../io/files.ts";
 import { writeJson } from "../io/json.ts";
 import { type Answers, compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
-import { setUpTraining, type TrainJob } from "./job.ts";
+import { type ClaimedJob, setUpTraining, type TrainJob } from "./job.ts";
 import { trainSetup } from "./train_setup.ts";
 import { VERSIONS } from "../io/versions.ts";
 
@@ -50,50 +57,57 @@ export async function runTraining(
   const gpu = await openAdapter(hooks);
   try {
     checkFeatures(gpu, options);
-    await createRunDir(job.runDir);
-    const run = await TrainRun.open(gpu, job, hooks);
-    return await run.execute(samples);
+    const { path: runDir, lock } = await claimRunDir(job.runDir, { resume: options.resume !== false });
+    try {
+      const run = await TrainRun.open(gpu, { ...job, runDir }, hooks);
+      return await run.execute(samples);
+    } finally {
+      await lock.release();
+    }
   } finally {
     closeGpu(gpu);
+    job.policy.directory.close();
+    job.reference?.directory.close();
   }
 }
 
 class TrainRun {
   #tokens = 0;
+  #before: Answers | undefined;
 
   private constructor(
     readonly gpu: Gpu,
-    readonly job: TrainJob,
+    readonly job: ClaimedJob,
     readonly hooks: RunHooks,
     readonly params: ParamStore,
     readonly engine: TrainEngine,
     readonly scorer: Scorer,
     readonly rows: { readonly train: RowSet; readonly held: RowSet | undefined },
     readonly metrics: MetricsFile,
+    readonly kernels: Readonly<Record<string, string>>,
   ) {}
 
   /** Loads weights, computes the reference, compiles the programs. */
-  static async open(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<TrainRun> {
-    const { options, policy, checkpoint, runDir } = job;
+  static async open(gpu: Gpu, job: ClaimedJob, hooks: RunHooks): Promise<TrainRun> {
+    const { policy, checkpoint, runDir } = job;
+    const notice = (text: string) => hooks.onEvent?.({ type: "notice", text });
+    await recordOptions(gpu, job);
     const kernels = await prepareTraining(gpu, job, hooks);
+    await recordOptions(gpu, job, kernels);
+    const metrics = await MetricsFile.open(runDir, checkpoint?.metrics, notice);
+    for (const path of await setLaterAside(runDir, checkpoint?.state.step ?? 0)) {
+      notice(`a later checkpoint, of a history that is left here, lies in ${path} now`);
+    }
     const rows = await withReference(gpu, job, hooks);
     const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
     if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
     const setup = programSetup(job, { params, hooks });
     const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
     const scorer = await Scorer.create(gpu, setup);
-    hooks.onEvent?.({ type: "notice", text: memoryNotice(job, engine) });
-    await writeJson(`${runDir}/config.json`, {
-      ...options,
-      output_dir: runDir,
-      versions: VERSIONS,
-      adapter: gpu.name,
-      kernels,
-      data_hash: job.train.hash,
-    });
-    const metrics = await MetricsFile.open(runDir, checkpoint?.state.step ?? 0);
-    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics);
+    notice(memoryNotice(job, engine));
+    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels);
     run.#tokens = checkpoint?.state.num_tokens ?? 0;
+    run.#before = checkpoint?.state.samples ?? undefined;
     return run;
   }
 
@@ -102,19 +116,19 @@ class TrainRun {
     const { job, hooks } = this;
     const first = job.checkpoint?.state.step ?? 0;
     if (first === 0) await this.#evaluate(0);
-    const before = first === 0 ? await this.#samples(settings) : undefined;
+    if (first === 0) this.#before = await this.#samples(settings);
     const done = await this.#loop(first);
     const interrupted = done < job.totalSteps;
     if (!interrupted) {
       if (!this.#evaluatedAt(done)) await this.#evaluate(done);
-      if (before) await this.#reportSamples(before, settings);
+      if (this.#before) await this.#reportSamples(this.#before, settings);
     }
     // an interrupted run has no final model: its checkpoint is a loadable model, too
     const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel();
     await writeReport(job.runDir);
     hooks.onEvent?.({ type: "done", runDir: job.runDir, modelDir });
     this.#destroy();
-    return { runDir: job.runDir, modelDir, metrics: await this.metrics.rows(), interrupted };
+    return { runDir: job.runDir, modelDir, metrics: this.metrics.rows(), interrupted };
   }
 
   /** Optimiser steps from `first` on; returns how many have been done in all. */
@@ -168,7 +182,7 @@ class TrainRun {
       if (this.#evaluatedAt(step + 1)) await this.#evaluate(step + 1);
       const interrupted = hooks.signal?.aborted ?? false;
       const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
-      if (due || (interrupted && step + 1 < totalSteps)) await this.#checkpoint(step + 1);
+      if (due || interrupted) await this.#checkpoint(step + 1);
       if (interrupted) return step + 1;
     }
     return totalSteps;
@@ -233,9 +247,19 @@ class TrainRun {
     const { job, params } = this;
     const path = await saveCheckpoint(this.gpu, job.runDir, {
       params,
-      state: { step, num_tokens: this.#tokens, total_steps: job.totalSteps, data_hash: job.train.hash },
-      companionsFrom: job.policy.path,
-      options: { ...job.options },
+      state: {
+        step,
+        num_tokens: this.#tokens,
+        total_steps: job.totalSteps,
+        data_hash: job.train.hash,
+        model_hash: job.model_hash,
+        ref_model_hash: job.ref_model_hash,
+        options: { ...job.options },
+        kernels: this.kernels,
+        samples: this.#before ?? null,
+      },
+      metrics: this.metrics.text,
+      tokenizerFiles: job.tokenizerFiles,
     });
     const keep = job.options.save_total_limit;
     if (keep !== undefined) await pruneCheckpoints(job.runDir, keep);
@@ -244,23 +268,60 @@ class TrainRun {
 
   async #saveModel(): Promise<string> {
     const modelDir = `${this.job.runDir}/model`;
-    await writeModelDirectory(modelDir, {
-      config: this.params.config.raw,
-      dtype: "F32",
-      tensors: await readParams(this.gpu, this.params),
-      companionsFrom: this.job.policy.path,
-      replace: true,
-    });
+    try {
+      await writeModelDirectory(modelDir, {
+        config: this.params.config.raw,
+        dtype: "F32",
+        tensors: await readParams(this.gpu, this.params),
+        tokenizerFiles: this.job.tokenizerFiles,
+        replace: true,
+      });
+    } catch (error) {
+      throw await this.#keepTraining(error as Error);
+    }
     return modelDir;
+  }
+
+  /** What has been trained lies in a checkpoint, where there is room for one; says what to do. */
+  async #keepTraining(error: Error): Promise<InputError> {
+    const { runDir, totalSteps } = this.job;
+    const path = `${runDir}/checkpoint-${totalSteps}`;
+    let kept = `${path} holds what was trained`;
+    try {
+      if (!await exists(path)) await this.#checkpoint(totalSteps);
+    } catch (second) {
+      const latest = (await listCheckpoints(runDir)).at(-1)?.path;
+      kept = `a checkpoint of it cannot be written either (${(second as Error).message}); ` +
+        (latest ? `the latest is ${latest}` : "there is none");
+    }
+    return new InputError(
+      `Writing the trained model to ${runDir}/model: ${error.message}; ${kept}. Mend what stands in the way ` +
+        "(a full disk, a missing right), and go on with resume.",
+      { cause: error },
+    );
   }
 
   #destroy(): void {
     this.engine.destroy();
     this.scorer.destroy();
     destroyParams(this.params);
-    this.job.policy.directory.close();
-    this.job.reference?.directory.close();
   }
+}
+
+/** Writes what a later run may be resumed from, or repeated with. */
+async function recordOptions(
+  gpu: Gpu,
+  job: ClaimedJob,
+  kernels: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await writeJson(`${job.runDir}/config.json`, {
+    ...job.options,
+    output_dir: job.runDir,
+    versions: VERSIONS,
+    adapter: gpu.name,
+    kernels,
+    data_hash: job.train.hash,
+  });
 }
 
 function checkFeatures(gpu: Gpu, { profile }: TrainOptions): void {

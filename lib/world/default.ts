@@ -46,7 +46,7 @@ const EVAL_DATA = "data/heldout.jsonl";
  * imported over HTTP, fetched into `dir` (about 1.2 MB; a complete earlier copy serves where the network does not).
  */
 export async function materializeDefault(dir: string, root: URL = ROOT): Promise<DefaultPaths> {
-  if (root.protocol === "file:") return pathsUnder(localPath(root));
+  if (root.protocol === "file:") return defaultPaths(dir, root);
   if (root.protocol !== "http:" && root.protocol !== "https:") {
     throw new InputError(
       `locating the built-in model: the library was loaded from ${root.protocol} (${root}), beside which no files ` +
@@ -64,10 +64,12 @@ export async function materializeDefault(dir: string, root: URL = ROOT): Promise
   } catch (error) {
     if (!await allExist(files.map((name) => `${copy}/${name}`))) throw error;
   }
-  return pathsUnder(`${copy}/`);
+  return defaultPaths(dir, root);
 }
 
-function pathsUnder(base: string): DefaultPaths {
+/** Where {@link materializeDefault} puts the built-in model and data, or finds them. */
+export function defaultPaths(dir: string, root: URL = ROOT): DefaultPaths {
+  const base = root.protocol === "file:" ? localPath(root) : `${trimSlashes(dir)}/`;
   return { model: `${base}model`, data: base + DATA, eval_data: base + EVAL_DATA };
 }
 

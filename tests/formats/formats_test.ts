@@ -4,7 +4,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/formats/dtype.ts";
 import { type DownloadProgress, resolveModel } from "../../lib/io/hub.ts";
-import { openModelDirectory, writeModelDirectory } from "../../lib/formats/huggingface.ts";
+import {
+  openModelDirectory,
+  readTokenizerFiles,
+  writeModelDirectory,
+} from "../../lib/formats/huggingface.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/formats/safetensors.ts";
 import { InputError } from "../../lib/errors.ts";
 
@@ -235,7 +239,7 @@ Deno.test("model directory: written whole with config, tokenizer and dtype, and 
           shape,
           data: () => source.read(name),
         })),
-        companionsFrom: source.path,
+        tokenizerFiles: await readTokenizerFiles(source.path),
       };
       await writeModelDirectory(target, options);
       const written = await openModelDirectory(target);

@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 
 const SCRIPT = `
-import { writeModelDirectory } from "ROOT/lib/formats/huggingface.ts";
+import { readTokenizerFiles, writeModelDirectory } from "ROOT/lib/formats/huggingface.ts";
 import { parseModelConfig } from "ROOT/lib/model/families/mod.ts";
 import { paramSpecs } from "ROOT/lib/model/table.ts";
 import { Random } from "ROOT/lib/data/random.ts";
@@ -24,7 +24,7 @@ const tensors = specs.map(({ name, shape, kind }) => ({
   data: () => Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) },
     () => kind === "norm" ? 1 : 0.07 * (random.uniform() - 0.5)),
 }));
-await writeModelDirectory("model", { config, dtype: "BF16", tensors, companionsFrom: "FIXTURE" });
+await writeModelDirectory("model", { config, dtype: "BF16", tensors, tokenizerFiles: await readTokenizerFiles("FIXTURE") });
 const word = () => "the copper garden measures a quiet sailor ".repeat(3);
 const rows = Array.from({ length: 10 }, (_, i) =>
   JSON.stringify({ prompt: "Row " + i + ":", chosen: " yes " + word().repeat(1 + i % 4), rejected: " no " + word().repeat(4 - i % 4) }));
