@@ -48,6 +48,12 @@ export interface Sample {
   readonly after?: string;
 }
 
+/** What one model said to prompts. */
+export interface Answers {
+  readonly prompts: readonly string[];
+  readonly texts: readonly string[];
+}
+
 /** What every long task may be handed. */
 export interface RunHooks {
   /** Ends the work after the step at hand. */

@@ -13,7 +13,7 @@ import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
-import type { Answers } from "./samples.ts";
+import type { Answers } from "../events.ts";
 
 /** Progress of a run after a step, and what it depends on. */
 export interface TrainState {

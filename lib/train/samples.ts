@@ -6,7 +6,7 @@ import type { ParamStore } from "../model/params.ts";
 import { endTokens } from "../generate/end_tokens.ts";
 import { complete } from "../generate/complete.ts";
 import type { RunHooks } from "../events.ts";
-import type { Sample } from "../events.ts";
+import type { Answers, Sample } from "../events.ts";
 import type { TrainJob } from "./job.ts";
 
 /** How samples are taken. */
@@ -27,12 +27,6 @@ export interface SampleSettings {
 
 /** Without a judge of their own, runs show a few answers. */
 export const DEFAULT_SAMPLES: SampleSettings = { prompts: 4, shown: 4, maxNewTokens: 48 };
-
-/** Answers of one model to the prompts. */
-export interface Answers {
-  readonly prompts: readonly string[];
-  readonly texts: readonly string[];
-}
 
 /** Greedy answers with the parameters as they are now. */
 export async function takeSamples(

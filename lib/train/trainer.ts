@@ -17,7 +17,7 @@ import {
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
 import { loadWeights } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { type RunHooks, throwIfAborted } from "../events.ts";
+import { type Answers, type RunHooks, throwIfAborted } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
@@ -29,7 +29,7 @@ import { prepareTraining } from "./kernels.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
 import { exists } from "../io/files.ts";
 import { writeJson } from "../io/json.ts";
-import { type Answers, compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
+import { compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
 import { type ClaimedJob, setUpTraining, type TrainJob } from "./job.ts";
