@@ -67,7 +67,7 @@ Deno.test("a weight that is no number is named with its tensor", () =>
     assertMatch(message, /tensor \S+ holds NaN at element \d+/);
   }));
 
-Deno.test("a signal ends the reference pass: nothing would be kept of it", () =>
+Deno.test("a signal ends the reference pass; the run can be started again from there", () =>
   inTempDir(async (dir) => {
     const controller = new AbortController();
     const onEvent = (event: TrainEvent) => {
@@ -84,5 +84,7 @@ Deno.test("a signal ends the reference pass: nothing would be kept of it", () =>
       DOMException,
     );
     assertEquals(error.name, "AbortError");
-    assertEquals([...Deno.readDirSync(`${dir}/run`)], []);
+    assertEquals(JSON.parse(await Deno.readTextFile(`${dir}/run/config.json`)).max_steps, 1);
+    const { metrics } = await train({ output_dir: `${dir}/run`, resume: true });
+    assertEquals(metrics.length, 1);
   }));
