@@ -11,9 +11,7 @@ import attention_group from "./attention_group.wgsl" with { type: "text" };
 import attention_group_common from "./attention_group_common.wgsl" with { type: "text" };
 import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text" };
 import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
-import attention_key_ranges from "./attention_key_ranges.wgsl" with { type: "text" };
 import attention_params from "./attention_params.wgsl" with { type: "text" };
-import attention_ranges from "./attention_ranges.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
 import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
@@ -25,6 +23,8 @@ import matmul_sum from "./matmul_sum.wgsl" with { type: "text" };
 import matmul_tile from "./matmul_tile.wgsl" with { type: "text" };
 import pack from "./pack.wgsl" with { type: "text" };
 import adamw from "./adamw.wgsl" with { type: "text" };
+import adapter_collapse from "./adapter_collapse.wgsl" with { type: "text" };
+import adapter_expand from "./adapter_expand.wgsl" with { type: "text" };
 import add from "./add.wgsl" with { type: "text" };
 import embedding from "./embedding.wgsl" with { type: "text" };
 import embedding_sum from "./embedding_sum.wgsl" with { type: "text" };
@@ -60,9 +60,7 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_group_common,
   attention_group_dkv,
   attention_group_dq,
-  attention_key_ranges,
   attention_params,
-  attention_ranges,
   swiglu,
   sum,
   rope,
@@ -82,6 +80,8 @@ export const kernels: Readonly<Record<string, string>> = {
   embedding,
   add,
   adamw,
+  adapter_collapse,
+  adapter_expand,
   bf16,
   bits,
   column_sum,

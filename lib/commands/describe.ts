@@ -4,10 +4,12 @@
  */
 import { readJsonObject } from "../io/json.ts";
 import { closeGpu, planningGpu } from "../gpu/device.ts";
-import { createParams, paramBytes } from "../model/params.ts";
+import { createPolicy } from "../model/adapters.ts";
+import { shardBytes } from "../model/shards.ts";
 import { resolveRun } from "./train.ts";
 import { planMicroBatch } from "../train/engine.ts";
 import { openAdapter } from "../load/adapter.ts";
+import { closeModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { programSetup } from "../train/reference_pass.ts";
@@ -34,15 +36,15 @@ export async function describeTraining(
     await applyTrainingKernels(gpu, job, hooks);
     const twin = planningGpu(gpu);
     const { config } = job.policy;
-    const params = createParams(twin, config, { trainable: true });
+    const params = createPolicy(twin, config, { lora: job.lora, trainable: true });
     const setup = trainSetup(job, programSetup(job, { params, hooks }));
     const { plan, formBytes } = await planMicroBatch(twin, setup);
-    const bytes = paramBytes(twin, config, { trainable: true });
+    const bytes = shardBytes(params);
     const forms = formBytes > 0 ? `\nthe weights in bf16  ${Math.ceil(formBytes / 1e6)} MB` : "";
     return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB${forms}`;
   } finally {
     closeGpu(gpu);
-    job.policy.directory.close();
-    job.reference?.directory.close();
+    closeModel(job.policy);
+    if (job.reference) closeModel(job.reference);
   }
 }

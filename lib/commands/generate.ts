@@ -9,16 +9,18 @@ import { endTokens } from "../generate/end_tokens.ts";
 import { positionsFor, readPrompts, tokenisePrompt } from "../generate/prompts.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
 import { withAdapter } from "../load/adapter.ts";
-import { loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import { closeModel, loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import { destroyParams } from "../model/params.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
-import { computeDtype, model, output, seed, text, wholeAbove0 } from "./shared_options.ts";
+import { adapter, computeDtype, model, output, seed, text, wholeAbove0 } from "./shared_options.ts";
 
 /** Options of `generate`, resolved. */
 export interface GenerateOptions {
   /** Model directory, run directory or `org/name` on the hub. */
   model: string;
+  /** Adapter to put on the model. */
+  adapter?: string;
   /** One prompt; exactly one of `prompt` and `prompts` is given. */
   prompt?: string;
   /** JSONL file of rows with `prompt`. */
@@ -43,6 +45,7 @@ export interface GenerateOptions {
 
 const generateShape: ShapeOf<GenerateOptions> = {
   model,
+  adapter,
   prompt: z.string().optional().describe(
     "one prompt; its completion is printed. An empty one leaves the BOS token alone",
   ),
@@ -99,11 +102,11 @@ export async function generate(
 ): Promise<{ rows: GenerationRow[] }> {
   const options = generateOptions.resolve(given);
   if (options.output !== undefined) await checkOutput(options.output);
-  const model = await openModel(options.model, hooks);
+  const model = await openModel(options.model, { ...hooks, adapter: options.adapter });
   try {
     return { rows: await generateRows(model, options, hooks) };
   } finally {
-    model.directory.close();
+    closeModel(model);
   }
 }
 

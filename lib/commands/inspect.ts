@@ -8,7 +8,7 @@ import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
-import { findModel } from "../load/model.ts";
+import { findTokenizer } from "../load/model.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
@@ -49,7 +49,7 @@ export const inspectOptions: OptionSet<InspectOptions> = defineOptions<InspectOp
 export async function inspect(given: Partial<InspectOptions>, hooks: RunHooks = {}): Promise<string> {
   const options = inspectOptions.resolve(given);
   const wanted = parseRowSelection(options.rows);
-  const tokenizer = await loadTokenizer(await findModel(options.model, hooks));
+  const tokenizer = await loadTokenizer(await findTokenizer(options.model, hooks));
   const parts: string[] = [];
   const last = Math.max(...wanted.map(([, end]) => end));
   let count = 0;

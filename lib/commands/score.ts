@@ -11,11 +11,18 @@ import type { Gpu } from "../gpu/device.ts";
 import { getLoss, lossHyper } from "../losses/mod.ts";
 import { destroyParams } from "../model/params.ts";
 import { Scorer } from "../train/engine.ts";
-import { checkPositions, loadWeights, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import {
+  checkPositions,
+  closeModel,
+  loadWeights,
+  type OpenModel,
+  openModel,
+  openTokenizer,
+} from "../load/model.ts";
 import { type RunHooks, throwIfAborted } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
 import { exampleMetrics, referenceGap } from "../train/metrics.ts";
-import { lossType, model, output, ROWS, rowShape, text } from "./shared_options.ts";
+import { adapter, lossType, model, output, ROWS, rowShape, text } from "./shared_options.ts";
 import { lossChoice } from "./loss_options.ts";
 import type { LossOptions, RowOptions } from "../train/options.ts";
 import type { LossName } from "../losses/mod.ts";
@@ -30,6 +37,8 @@ import { checkVocabularies, packingOf } from "../train/job.ts";
 export interface ScoreOptions extends LossOptions, RowOptions {
   /** Model directory, run directory or `org/name` on the hub. */
   model: string;
+  /** Adapter to put on the model. */
+  adapter?: string;
   /** Rows to score. */
   data: string;
   /** Reference model, for K and the loss. */
@@ -44,6 +53,7 @@ type Own = Omit<ScoreOptions, keyof LossOptions>;
 
 const scoreShape: ShapeOf<Own> = {
   model,
+  adapter,
   data: text().describe(
     `rows to score, ${ROWS}: {prompt, chosen, rejected}, {prompt, completion} or {text}`,
   ),
@@ -114,7 +124,7 @@ export async function score(
 ): Promise<{ rows: ScoreRow[]; summary: string }> {
   const options = scoreOptions.resolve(given);
   if (options.output !== undefined) await checkOutput(options.output);
-  const policy = await openModel(options.model, hooks);
+  const policy = await openModel(options.model, { ...hooks, adapter: options.adapter });
   const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
   if (reference) checkVocabularies(policy, reference);
   const tokenizer = await openTokenizer(policy);
@@ -154,7 +164,7 @@ async function scoreWith(
     sharePrompt: options.share_prompt,
     arity,
   });
-  const packing: Packing = packingOf(options, { loss: { arity }, shape });
+  const packing: Packing = packingOf(options, { policy: model, loss: { arity }, shape });
   const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
   const scorer = await Scorer.create(gpu, {
     params,
@@ -170,7 +180,7 @@ async function scoreWith(
   } finally {
     scorer.destroy();
     destroyParams(params);
-    model.directory.close();
+    closeModel(model);
   }
 }
 

@@ -8,7 +8,8 @@ import type { RowOptions } from "../train/options.ts";
 
 /** What `model` may be. */
 export const MODEL =
-  "model directory (config.json, safetensors, tokenizer.json), or org/name on the Hugging Face hub";
+  "model directory (config.json, safetensors, tokenizer.json), adapter directory of PEFT's, or org/name on the " +
+  "Hugging Face hub";
 /** What `data` may be. */
 export const ROWS = "JSONL, JSON array or Parquet";
 
@@ -18,6 +19,9 @@ export const wholeAbove0 = () => z.int().min(1);
 export const text = () => z.string().min(1);
 
 export const model = text().describe(MODEL);
+export const adapter = text().optional().describe(
+  "adapter (LoRA) to put on the model: a directory as PEFT writes it, or a run directory",
+);
 export const computeDtype = z.enum(["f32", "bf16"]).default("f32").describe(
   "format of matmul inputs; weights, gradients, norms, softmax, losses and every sum stay float32",
 );

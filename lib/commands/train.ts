@@ -35,6 +35,23 @@ const trainShape: ShapeOf<Own> = {
   ...group("Loss", {
     loss_type: lossType,
   }),
+  ...group("Adapters (LoRA)", {
+    adapter: text().optional().describe(
+      "adapter to train on, as PEFT writes it; the reference is the adapter as it was",
+    ),
+    lora_r: z.int().min(0).default(0).describe(
+      "rank of new adapters, which are then trained in place of the weights; 0: all weights are trained",
+    ),
+    lora_alpha: z.number().positive().optional().describe(
+      "the adapters' product is multiplied with this over the rank; by default twice the rank",
+    ),
+    lora_target_modules: z.union([text(), z.array(text())]).optional().describe(
+      "linear layers that get adapters: all-linear (the default: all but lm_head), or names such as q_proj, down_proj",
+    ),
+    use_rslora: z.boolean().default(false).describe(
+      "divide lora_alpha by the root of the rank instead of the rank",
+    ),
+  }),
   ...group("Optimiser and schedule", {
     learning_rate: z.number().min(0).default(1e-5).describe(
       "peak learning rate. The default suits a few hundred million parameters; MIPO's paper takes 5e-7 for 7B, " +
@@ -93,7 +110,7 @@ const trainShape: ShapeOf<Own> = {
 };
 
 /** What a run's `config.json` records beside its options, so that it can serve as a config file again. */
-export const RECORDED_KEYS: readonly string[] = ["versions", "adapter", "data_hash", "kernels"];
+export const RECORDED_KEYS: readonly string[] = ["versions", "gpu_adapter", "data_hash", "kernels"];
 
 /** Options of `train`. */
 export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOptions>({
@@ -111,6 +128,10 @@ export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOpti
       problems.push(
         `${given} is given without ${missing}; give both, or neither for the built-in model and data`,
       );
+    }
+    if (options.lora_r === 0 && options.adapter === undefined) {
+      const stray = ["lora_alpha", "lora_target_modules"].filter((key) => Object.hasOwn(options, key));
+      if (stray.length > 0) problems.push(`${stray.join(" and ")} given without lora_r, the adapters' rank`);
     }
     if (options.resume === true && options.output_dir === undefined) {
       problems.push("resume looks for the latest checkpoint in output_dir (--output-dir), which is missing");

@@ -64,6 +64,11 @@ export async function listDirectory(path: string): Promise<DirectoryEntry[]> {
   return entries.sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
+/** A path from the root, links followed. */
+export async function absolutePath(path: string): Promise<string> {
+  return await Deno.realPath(path);
+}
+
 export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
   return await Deno.readFile(path);
 }

@@ -4,21 +4,35 @@
 import { checkVocabulary, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
 import { digestFile, sha256 } from "../io/digest.ts";
-import { exists } from "../io/files.ts";
+import { absolutePath, exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";
+import { isPeftDirectory } from "../formats/peft.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelConfig } from "../model/config.ts";
 import { parseModelConfig } from "../model/families/mod.ts";
 import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
 import type { RunHooks } from "../events.ts";
+import { baseOf, type OpenLora, openLora, putOn } from "./lora.ts";
 
 /** A model whose files are open and checked, with nothing on the GPU yet. */
 export interface OpenModel {
-  /** The local directory. */
+  /** The local directory of its weights: with an adapter, the base's. */
   readonly path: string;
+  /** What others find these weights by: a name on the hub, or the local directory. */
+  readonly source: string;
+  /** The directory of the tokenizer. */
+  readonly tokenizerPath: string;
   readonly config: ModelConfig;
   readonly directory: ModelDirectory;
+  /** The adapter that goes on it. */
+  readonly adapter?: OpenLora;
+}
+
+/** Closes a model's files. */
+export function closeModel({ directory, adapter }: OpenModel): void {
+  directory.close();
+  adapter?.directory.close();
 }
 
 /** The local directory of a model: itself, the trained model of a run directory, or the hub's snapshot. */
@@ -37,54 +51,92 @@ export async function findModel(nameOrPath: string, { onEvent }: RunHooks = {}):
   });
 }
 
-/** Finds a model and checks its configuration and every tensor's shape, before any GPU work. */
-export async function openModel(nameOrPath: string, hooks: RunHooks = {}): Promise<OpenModel> {
-  const path = await findModel(nameOrPath, hooks);
+/** The directory of a model's tokenizer: an adapter's own where it has one, else its base's. */
+export async function findTokenizer(nameOrPath: string, hooks: RunHooks = {}): Promise<string> {
+  const found = await findModel(nameOrPath, hooks);
+  const own = await exists(`${found}/tokenizer.json`) || !await isPeftDirectory(found);
+  return own ? found : await findModel(await baseOf(found), hooks);
+}
+
+/**
+ * Finds a model and checks its configuration and every tensor's shape, before any GPU work. An adapter's directory
+ * stands for its base with the adapter on it; `adapter` names one to put on a plain model.
+ */
+export async function openModel(
+  nameOrPath: string,
+  { adapter, ...hooks }: RunHooks & { adapter?: string | undefined } = {},
+): Promise<OpenModel> {
+  const found = await findModel(nameOrPath, hooks);
+  if (!await isPeftDirectory(found)) return await openBase(nameOrPath, { path: found, adapter, hooks });
+  if (adapter !== undefined) {
+    throw new InputError(
+      `Putting the adapter ${adapter} on ${nameOrPath}: that is an adapter itself. Name its base as the model.`,
+    );
+  }
+  const base = await baseOf(found);
+  return await openBase(base, { path: await findModel(base, hooks), adapter: found, hooks });
+}
+
+async function openBase(
+  name: string,
+  { path, adapter, hooks }: { path: string; adapter: string | undefined; hooks: RunHooks },
+): Promise<OpenModel> {
   const directory = await openModelDirectory(path);
-  const config = parseModelConfig({ ...directory.config }, `${path}/config.json`);
-  checkShapes(config, { where: path, tensors: directory.tensors });
-  return { path, config, directory };
+  try {
+    const config = parseModelConfig({ ...directory.config }, `${path}/config.json`);
+    checkShapes(config, { where: path, tensors: directory.tensors });
+    const source = await exists(name) ? await absolutePath(path) : name;
+    const plain = { path, source, tokenizerPath: path, config, directory };
+    if (adapter === undefined) return plain;
+    const lora = await openLora(await findModel(adapter, hooks), config);
+    const own = await exists(`${lora.directory.path}/tokenizer.json`);
+    return { ...plain, adapter: lora, ...(own ? { tokenizerPath: lora.directory.path } : {}) };
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
 }
 
-/** A run directory stands for the model that it trained. */
+/** A run directory stands for the model or the adapter that it trained. */
 async function trainedModelIn(path: string): Promise<string> {
-  const trained = await exists(`${path}/metrics.jsonl`) && await exists(`${path}/model/config.json`);
-  return trained ? `${path}/model` : path;
+  if (!await exists(`${path}/metrics.jsonl`)) return path;
+  const model = `${path}/model`;
+  return await exists(`${model}/config.json`) || await isPeftDirectory(model) ? model : path;
 }
 
-/** A hash over a model's configuration and weights, by their files' contents. */
-export async function hashModel({ path, directory }: OpenModel): Promise<string> {
+/** A hash over a model's configuration and weights, and over its adapter's, by their files' contents. */
+export async function hashModel({ path, directory, adapter }: OpenModel): Promise<string> {
   const hasher = await sha256();
-  for (const name of ["config.json", ...directory.files]) {
-    const { sha256 } = await digestFile(`${path}/${name}`, "a file of the model");
+  const own = ["config.json", ...directory.files].map((name) => ({ name, file: `${path}/${name}` }));
+  const low = adapter?.directory.files.map((name) => ({ name, file: `${adapter.directory.path}/${name}` })) ??
+    [];
+  for (const { name, file } of [...own, ...low]) {
+    const { sha256 } = await digestFile(file, "a file of the model");
     hasher.update(new TextEncoder().encode(`${sha256}  ${name}\n`));
   }
   return hasher.digest("hex");
 }
 
 /** The tokenizer of an open model, checked against its vocabulary. */
-export async function openTokenizer({ path, config }: OpenModel): Promise<Tokenizer> {
-  const tokenizer = await loadTokenizer(path);
+export async function openTokenizer({ tokenizerPath, config }: OpenModel): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(tokenizerPath);
   checkVocabulary(tokenizer, config.vocab_size);
   return tokenizer;
 }
 
-/** Reads an open model's weights onto the GPU. */
+/** Reads an open model's weights onto the GPU, its adapter on them where it has one and `base` is not asked for. */
 export async function loadWeights(
   gpu: Gpu,
-  { path, config, directory }: OpenModel,
-  options: RunHooks & { trainable: boolean },
+  model: OpenModel,
+  { trainable, base = false, onEvent }: RunHooks & { trainable: boolean; base?: boolean },
 ): Promise<ParamStore> {
-  const params = createParams(gpu, config, { trainable: options.trainable });
-  await loadParams(gpu, params, {
-    where: path,
-    tensors: directory.tensors,
-    read: (name) => directory.read(name),
-  }, {
-    onProgress: (done, total) =>
-      options.onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
+  const { path, config, directory, adapter } = model;
+  const params = createParams(gpu, config, { trainable: trainable && !adapter });
+  const source = { where: path, tensors: directory.tensors, read: (name: string) => directory.read(name) };
+  await loadParams(gpu, params, source, {
+    onProgress: (done, total) => onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
   });
-  return params;
+  return adapter && !base ? await putOn(gpu, params, { lora: adapter, trainable }) : params;
 }
 
 /** Throws where rows are longer than the model's positions. */

@@ -2,15 +2,18 @@
  * Linear: the model's one way to a matrix product, forward and backward side by side.
  *
  * ```text
- * y = x·Wᵀ (+ b) (+ residual)
+ * y = x·Wᵀ (+ b) (+ residual) (+ s·(x·Aᵀ)·Bᵀ)
  * ```
  *
- * Backward mirrors it and leaves out what is frozen, which has no gradient (`grad`) to go to.
+ * The last part is an adapter's (LoRA, Hu et al. 2021, arXiv 2106.09685, eq. 3), where there is one. Backward mirrors
+ * forward and leaves out what is frozen, which has no gradient (`grad`) to go to.
  */
 import type { Recorder } from "../gpu/recorder.ts";
 import { rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { type AdapterPart, type AdapterSizes, collapseAdapter, expandAdapter } from "../ops/adapter.ts";
 import { decodeLinear, type DecodeLinearOptions } from "../ops/decode_linear.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../ops/matmul.ts";
+import { swiglu } from "../ops/pointwise.ts";
 import type { Param } from "./shards.ts";
 
 /** A matrix [N, D] and what goes with it. */
@@ -18,16 +21,29 @@ export interface Linear {
   readonly weight: Param;
   /** [N]. */
   readonly bias?: Param;
+  readonly adapter?: Adapter;
+}
+
+/** A low-rank addition to a matrix whose rows are those of n stacked parts, some of which may have none. */
+export interface Adapter extends AdapterSizes {
+  /** [n·R, D]: the parts' A stacked. */
+  readonly a: Param;
+  /** All parts of the matrix, with B [rows, R] where they have an adapter. */
+  readonly parts: readonly (Omit<AdapterPart, "b"> & { readonly b?: Param })[];
+  /** Set where these are some rows of a larger layer, the first of which come first. */
+  readonly window?: { readonly first: number; readonly rows: number };
 }
 
 /** y [T, N] from x [T, D]. */
 export function linearForward(
   rec: Recorder,
   x: Tensor,
-  { weight, bias }: Linear,
+  { weight, bias, adapter }: Linear,
   options: { name: string; residual?: Tensor },
 ): Tensor {
-  return linear(rec, x, weight.value, { ...options, ...(bias ? { bias: bias.value } : {}) });
+  const y = linear(rec, x, weight.value, { ...options, ...(bias ? { bias: bias.value } : {}) });
+  if (!adapter) return y;
+  return linear(rec, lowRank(rec, x, adapter), expanded(rec, adapter), { ...options, residual: y, out: y });
 }
 
 /**
@@ -37,32 +53,88 @@ export function linearForward(
 export function linearBackward(
   rec: Recorder,
   dy: Tensor,
-  { weight, bias }: Linear,
+  { weight, bias, adapter }: Linear,
   { x, name, out }: { x: Tensor; name: string; out?: Tensor },
 ): Tensor {
   if (bias?.grad) biasBackward(rec, dy, { db: bias.grad, accumulate: "step" });
   if (weight.grad) linearBackwardWeight(rec, dy, x, { dw: weight.grad, accumulate: "step" });
-  return linearBackwardInput(rec, dy, weight.value, { name, ...(out ? { out, accumulate: true } : {}) });
+  const dt = adapter && adapterBackward(rec, dy, adapter, x);
+  const dx = linearBackwardInput(rec, dy, weight.value, { name, ...(out ? { out, accumulate: true } : {}) });
+  if (!dt) return dx;
+  return linearBackwardInput(rec, dt, adapter!.a.value, { name, out: dx, accumulate: true });
+}
+
+/** dt [T, n·R], the gradient of x·Aᵀ, and the gradients of A and B. */
+function adapterBackward(rec: Recorder, dy: Tensor, adapter: Adapter, x: Tensor): Tensor {
+  const { a, parts, window, ...sizes } = adapter;
+  const dt = linearBackwardInput(rec, dy, expanded(rec, adapter), { name: `${a.value.name}.dt` });
+  if (!a.grad) return dt;
+  const dWhole = rec.tensor(`${a.value.name}.db`, [dy.shape[1]!, sizes.width]);
+  linearBackwardWeight(rec, dy, lowRank(rec, x, adapter), { dw: dWhole, accumulate: false });
+  for (const { b, ...part } of parts) {
+    if (!b?.grad) continue;
+    const { first, rows } = window ?? part;
+    const db = window ? rowWindow(b.grad, first, first + rows) : b.grad;
+    collapseAdapter(rec, dWhole, { ...part, ...sizes, first: part.first, rows, db });
+  }
+  // Later rows of one layer add to what the first have written.
+  const accumulate = window && window.first > 0 ? true : "step";
+  linearBackwardWeight(rec, dt, x, { dw: a.grad, accumulate });
+  return dt;
+}
+
+/** t [T, n·R] = x·Aᵀ: computed once for an x. */
+function lowRank(rec: Recorder, x: Tensor, { a: { value } }: Adapter): Tensor {
+  return rec.derived(
+    x,
+    `low rank ${value.name}`,
+    (rec) => linear(rec, x, value, { name: `${value.name}.t` }),
+  );
+}
+
+/** The parts' B as one matrix [N, n·R], or the rows of a window of it. */
+function expanded(rec: Recorder, { a, parts, window, ...sizes }: Adapter): Tensor {
+  const tensors = parts.map(({ b, ...part }) => ({ ...part, ...(b ? { b: b.value } : {}) }));
+  const key = tensors.find(({ b }) => b)!.b!;
+  const name = `${a.value.name}.b`;
+  const whole = rec.derived(key, "expanded", (rec) => expandAdapter(rec, tensors, { ...sizes, name }));
+  return window ? rowWindow(whole, window.first, window.first + window.rows) : whole;
 }
 
 /** y [B, N] of few rows x [B, D], with the neighbours that decoding fuses in. */
 export function linearDecode(
   rec: Recorder,
   x: Tensor,
-  { weight, bias }: Linear,
-  options: Omit<DecodeLinearOptions, "bias" | "variant" | "form">,
+  { weight, bias, adapter }: Linear,
+  { name, norm, residual, swiglu: gated = false }: Omit<DecodeLinearOptions, "bias" | "variant" | "form">,
 ): Tensor {
-  return decodeLinear(rec, x, weight.value, { ...options, ...(bias ? { bias: bias.value } : {}) });
+  const before = { name, ...(norm ? { norm } : {}) };
+  const biased = bias ? { bias: bias.value } : {};
+  if (!adapter) {
+    const rest = { ...biased, ...(residual ? { residual } : {}), swiglu: gated };
+    return decodeLinear(rec, x, weight.value, { ...before, ...rest });
+  }
+  const t = decodeLinear(rec, x, adapter.a.value, { ...before, name: `${name}.t` });
+  const low = decodeLinear(rec, t, expanded(rec, adapter), {
+    name: `${name}.low`,
+    ...(residual ? { residual } : {}),
+  });
+  const y = decodeLinear(rec, x, weight.value, { ...before, ...biased, residual: low });
+  return gated ? swiglu(rec, y, { name: `${name}.gated` }) : y;
 }
 
-/** Rows [first, first + rows) of a linear layer without a bias, as one of their own. */
-export function linearRows({ weight }: Linear, { first, rows }: { first: number; rows: number }): Linear {
-  if (first === 0 && rows === weight.value.shape[0]) return { weight };
+/** Rows [first, first + rows) of a linear layer of one part and without a bias, as one of their own. */
+export function linearRows(
+  { weight, adapter }: Linear,
+  { first, rows }: { first: number; rows: number },
+): Linear {
   const { value, grad } = weight;
+  if (first === 0 && rows === value.shape[0]) return { weight, ...(adapter ? { adapter } : {}) };
   return {
     weight: {
       value: rowWindow(value, first, first + rows, `${value.name}[${first}…]`),
       ...(grad ? { grad: rowWindow(grad, first, first + rows) } : {}),
     },
+    ...(adapter ? { adapter: { ...adapter, window: { first, rows } } } : {}),
   };
 }

@@ -3,6 +3,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { AdapterConfig } from "./adapter_config.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Linear } from "./linear.ts";
@@ -13,7 +14,6 @@ import {
   type Group,
   type Param,
   readShards,
-  shardBytes,
   type ShardPart,
   type ShardSet,
   type TensorSource,
@@ -41,6 +41,8 @@ export interface ParamStore extends ShardSet {
   readonly finalNorm: Param;
   /** Its matrix is the embedding's own where tied. */
   readonly head: Linear;
+  /** The adapters that are on, whose tensors are among the store's. */
+  readonly adapters?: ShardSet & { readonly adapter: AdapterConfig };
 }
 
 /** Which tensors are trained: all, none, or those that it holds for. */
@@ -54,11 +56,6 @@ export function createParams(
 ): ParamStore {
   const set = createShards(gpu, groupsOf(config, trainable));
   return { config, ...set, ...nameWeights(config, set.params) };
-}
-
-/** Bytes that `createParams` will allocate. */
-export function paramBytes(gpu: Gpu, config: ModelConfig, { trainable }: { trainable: Trainable }): number {
-  return shardBytes(gpu, groupsOf(config, trainable));
 }
 
 function groupsOf(config: ModelConfig, trainable: Trainable): Group[] {

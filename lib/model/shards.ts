@@ -109,10 +109,26 @@ export function createShards(gpu: Gpu, groups: readonly Group[]): ShardSet {
   return { shards, params, slices, specs: groups.flatMap(({ members }) => members) };
 }
 
-/** Bytes that `createShards` will allocate. */
-export function shardBytes(gpu: Gpu, groups: readonly Group[]): number {
-  const { sizes } = placeGroups(gpu, groups);
-  return sizes.reduce((sum, { length, trained }) => sum + 4 * length * (trained ? 4 : 1), 0);
+/** Two sets as one, over the same buffers. */
+export function joinShards(a: ShardSet, b: ShardSet): ShardSet {
+  const moved = [...b.slices].map(([name, slice]): [string, Slice] => [
+    name,
+    { ...slice, shard: slice.shard + a.shards.length },
+  ]);
+  return {
+    shards: [...a.shards, ...b.shards],
+    params: new Map([...a.params, ...b.params]),
+    specs: [...a.specs, ...b.specs],
+    slices: new Map([...a.slices, ...moved]),
+  };
+}
+
+/** Bytes of a set's buffers. */
+export function shardBytes({ shards }: ShardSet): number {
+  return shards.flatMap(({ param, grad, m, v }) => [param, grad, m, v]).reduce(
+    (sum, tensor) => sum + (tensor?.sizeBytes ?? 0),
+    0,
+  );
 }
 
 interface ShardSize {
@@ -172,6 +188,7 @@ export async function writeShards(
 ): Promise<void> {
   const part = options.part ?? "param";
   const specs = store.specs.filter(({ name }) => partOf(store, name, part));
+  for (const { name, shape } of specs) checkShape({ name, shape }, source);
   for (const [i, { name, shape }] of specs.entries()) {
     const { offset } = store.slices.get(name)!;
     const values = await source.read(name);
@@ -181,13 +198,22 @@ export async function writeShards(
   }
 }
 
+function checkShape({ name, shape }: NamedShape, { where, tensors }: TensorSource): void {
+  const found = tensors.get(name)?.shape;
+  if (found?.join() === shape.join()) return;
+  throw new InputError(
+    `Reading ${where}: tensor ${name} ${found ? `has the shape [${found.join(", ")}]` : "is missing"}; ` +
+      `[${shape.join(", ")}] was expected. Use a whole file of the same model.`,
+  );
+}
+
 /** The shard that a named tensor's part lies in; undefined where a frozen one has no such part. */
 function partOf(store: ShardSet, name: string, part: ShardPart): Tensor | undefined {
   return store.shards[store.slices.get(name)!.shard]![part];
 }
 
-/** One broken value spreads to every loss, and shows there without its origin. */
-function checkFinite(values: Float32Array, { name, where }: { name: string; where: string }): void {
+/** Throws on a value that is no number: one spreads to every loss, and shows there without its origin. */
+export function checkFinite(values: Float32Array, { name, where }: { name: string; where: string }): void {
   let index = 0;
   while (index < values.length && values[index] - values[index] === 0) index++; // neither infinite nor NaN
   if (index === values.length) return;

@@ -12,7 +12,10 @@ import { exists, listDirectory, moveTo, readText, removeTree } from "../io/files
 import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { writePeftFiles } from "../formats/peft.ts";
+import { openLora } from "../load/lora.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
+import { writeShards } from "../model/shards.ts";
 import type { Answers } from "../events.ts";
 
 /** Progress of a run after a step, and what it depends on. */
@@ -40,11 +43,17 @@ const METRICS = "metrics.jsonl";
 const NAME = /^checkpoint-(\d+)$/;
 
 /** What goes into a checkpoint. */
-export interface CheckpointContent {
-  readonly params: ParamStore;
+export interface CheckpointContent extends Trained {
   readonly state: TrainState;
   /** The text of `metrics.jsonl` so far. */
   readonly metrics: string;
+}
+
+/** What was trained, and what goes along with it. */
+export interface Trained {
+  readonly params: ParamStore;
+  /** What an adapter's base is found by. */
+  readonly base: string;
   readonly tokenizerFiles: TokenizerFiles;
 }
 
@@ -62,12 +71,7 @@ export async function saveCheckpoint(gpu: Gpu, runDir: string, content: Checkpoi
 }
 
 async function writeTensors(gpu: Gpu, path: string, content: CheckpointContent): Promise<void> {
-  await writeModelFiles(path, {
-    config: content.params.config.raw,
-    dtype: "F32",
-    tensors: await readParams(gpu, content.params),
-    tokenizerFiles: content.tokenizerFiles,
-  });
+  await writeTrained(gpu, path, content);
   const moments = [];
   for (const part of ["m", "v"] as const) {
     for (const { name, shape, data } of await readParams(gpu, content.params, part)) {
@@ -75,6 +79,23 @@ async function writeTensors(gpu: Gpu, path: string, content: CheckpointContent):
     }
   }
   await writeSafetensors(`${path}/${OPTIMIZER}`, moments);
+}
+
+/**
+ * Writes what was trained into a directory: the model, loadable by Transformers, or its adapter, loadable by PEFT. In
+ * float32.
+ */
+export async function writeTrained(
+  gpu: Gpu,
+  path: string,
+  { params, base, tokenizerFiles }: Trained,
+): Promise<void> {
+  const { adapters, config } = params;
+  const tensors = await readParams(gpu, adapters ?? params);
+  if (!adapters) {
+    return await writeModelFiles(path, { config: config.raw, dtype: "F32", tensors, tokenizerFiles });
+  }
+  await writePeftFiles(path, { ...adapters.adapter, base_model_name_or_path: base, tensors, tokenizerFiles });
 }
 
 const ADVICE = "Resume from another checkpoint (its path behind resume), or start a new run.";
@@ -112,36 +133,54 @@ export async function verifyCheckpoint(path: string): Promise<string> {
   return await readText(`${path}/${METRICS}`);
 }
 
-/** Loads a checkpoint's weights and moments into a store. */
+/** Loads what a checkpoint holds of what was trained, weights and moments, into a store. */
 export async function loadCheckpoint(gpu: Gpu, path: string, params: ParamStore): Promise<void> {
-  const directory = await openModelDirectory(path);
-  try {
-    await loadParams(gpu, params, {
-      where: path,
-      tensors: directory.tensors,
-      read: (name) => directory.read(name),
-    });
-  } finally {
-    directory.close();
+  if (params.adapters) await loadAdapters(gpu, path, { ...params, adapters: params.adapters });
+  else {
+    const directory = await openModelDirectory(path);
+    try {
+      const read = (name: string) => directory.read(name);
+      await loadParams(gpu, params, { where: path, tensors: directory.tensors, read });
+    } finally {
+      directory.close();
+    }
   }
   const moments = await openSafetensors(`${path}/${OPTIMIZER}`);
   try {
     for (const part of ["m", "v"] as const) {
       const prefix = `${part}.`;
-      const tensors = new Map(
-        [...moments.tensors].filter(([name]) => name.startsWith(prefix)).map((
-          [name, info],
-        ) => [name.slice(2), info]),
-      );
+      const named = [...moments.tensors].filter(([name]) => name.startsWith(prefix));
       const source = {
         where: `${path}/${OPTIMIZER}`,
-        tensors,
+        tensors: new Map(named.map(([name, info]) => [name.slice(2), info])),
         read: (name: string) => moments.read(prefix + name),
       };
-      await loadParams(gpu, params, source, { part });
+      await writeShards(gpu, params, source, { part });
     }
   } finally {
     moments.close();
+  }
+}
+
+async function loadAdapters(
+  gpu: Gpu,
+  path: string,
+  { adapters, config }: ParamStore & { adapters: NonNullable<ParamStore["adapters"]> },
+): Promise<void> {
+  const { directory, config: found } = await openLora(path, config);
+  try {
+    const { r, lora_alpha, use_rslora, modules } = adapters.adapter;
+    const same = found.r === r && found.lora_alpha === lora_alpha && found.use_rslora === use_rslora &&
+      found.modules.join() === modules.join();
+    if (!same) {
+      throw new InputError(
+        `Resuming from ${path}: its adapter has r ${found.r} and alpha ${found.lora_alpha} on ${found.modules.length} ` +
+          `layers, this run r ${r} and alpha ${lora_alpha} on ${modules.length}. Resume with the run's own options.`,
+      );
+    }
+    await writeShards(gpu, adapters, { ...directory, where: path });
+  } finally {
+    directory.close();
   }
 }
 

@@ -12,6 +12,8 @@ import { trimSlashes } from "../io/paths.ts";
 import { readTokenizerFiles, type TokenizerFiles } from "../formats/huggingface.ts";
 import { checkPositions, hashModel, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
+import type { AdapterConfig } from "../model/adapter_config.ts";
+import { resolveLora } from "./lora.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestInput } from "./pairs.ts";
 import type { Packing } from "./reference.ts";
@@ -24,6 +26,8 @@ export interface TrainJob {
   /** Undefined until a new one under `runs/` is made. */
   readonly runDir: string | undefined;
   readonly policy: OpenModel;
+  /** The adapters that are trained; undefined where all weights are. */
+  readonly lora: AdapterConfig | undefined;
   /** Undefined where the reference is the policy as it is before the first step. */
   readonly reference: OpenModel | undefined;
   readonly tokenizer: Tokenizer;
@@ -60,7 +64,8 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   if (runDir !== undefined && !options.describe) {
     await checkRunDir(runDir, { resume: options.resume !== false });
   }
-  const policy = await openModel(model, hooks);
+  const policy = await openModel(model, { ...hooks, adapter: options.adapter });
+  const lora = resolveLora(options, policy);
   const reference = await openReference(options, policy, { loss, hooks });
   const tokenizer = await openTokenizer(policy);
   const train = await readRows(data, options, { tokenizer, loss, hooks });
@@ -80,11 +85,12 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     checkPresent(checkpoint, { data_hash: train.hash, model_hash, ref_model_hash, totalSteps: steps });
     noteLength(checkpoint, { steps, hooks });
   }
-  const packing = packingOf(options, { loss, shape: shapeOf(options, train, held) });
+  const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
   return {
     options: { ...options, model, data },
     runDir,
     policy,
+    lora,
     reference,
     tokenizer,
     train,
@@ -96,7 +102,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     checkpoint,
     model_hash,
     ref_model_hash,
-    tokenizerFiles: await readTokenizerFiles(policy.path),
+    tokenizerFiles: await readTokenizerFiles(policy.tokenizerPath),
   };
 }
 
@@ -188,11 +194,12 @@ function shapeOf(options: TrainOptions, train: ExampleSet, held: ExampleSet | un
 /** How rows are packed under some options. */
 export function packingOf(
   options: { readonly share_prompt: boolean },
-  { loss, shape }: { loss: { readonly arity: number }; shape: BatchShape },
+  { policy, loss, shape }: { policy: OpenModel; loss: { readonly arity: number }; shape: BatchShape },
 ): Packing {
   return {
     shape,
     sharePrompt: options.share_prompt,
+    slidingWindow: policy.config.sliding_window,
     arity: loss.arity,
   };
 }

@@ -50,11 +50,12 @@ export async function holdsRun(runDir: string): Promise<boolean> {
 }
 
 /** What a run computes, and how often. */
-export function trainingWork({ policy, packing, options, totalSteps, train }: TrainJob): ModelWork {
+export function trainingWork({ policy, lora, packing, options, totalSteps, train }: TrainJob): ModelWork {
   const tokens = train.examples.reduce((sum, example) => sum + tokenTotal(example), 0);
   const perStep = tokens / train.examples.length * options.batch_size;
   return {
     config: policy.config,
+    lora,
     compute: options.compute_dtype,
     capacity: packing.shape,
     training: true,

@@ -35,6 +35,16 @@ export interface TrainOptions extends LossOptions, RowOptions {
   eval_data?: string;
   /** Reference model; without it the model as it is before the first step. */
   ref_model?: string;
+  /** An adapter to go on with; its frozen copy is the reference. */
+  adapter?: string;
+  /** Rank of new adapters; 0: all weights are trained. */
+  lora_r: number;
+  /** The adapters' factor is this over the rank; by default twice the rank. */
+  lora_alpha?: number;
+  /** Linear layers that get adapters: `all-linear` (all but the head) or names. */
+  lora_target_modules?: string | string[];
+  /** Divide by the rank's root instead of the rank. */
+  use_rslora: boolean;
   /** Run directory; without it a new one under `runs/`. */
   output_dir?: string;
   /** Training loss. */

@@ -15,6 +15,7 @@ import { writeWhole } from "../io/whole.ts";
 export interface Packing {
   readonly shape: BatchShape;
   readonly sharePrompt: boolean;
+  readonly slidingWindow: number | null;
   readonly arity: number;
 }
 

@@ -14,7 +14,7 @@ import type { ClaimedJob, TrainJob } from "./job.ts";
 export async function withReference(
   gpu: Gpu,
   job: ClaimedJob,
-  hooks: RunHooks,
+  { hooks, shared }: { hooks: RunHooks; shared?: ParamStore | undefined },
 ): Promise<{ train: RowSet; held: RowSet | undefined }> {
   const sets = [job.train, ...(job.held ? [job.held] : [])];
   if (!job.loss.needsReference) {
@@ -34,7 +34,7 @@ export async function withReference(
   ));
   const kept = await Promise.all(sets.map((_, i) => readReference(paths[i]!, keys[i]!)));
   if (kept.some((sums) => sums === null)) {
-    const params = await loadWeights(gpu, source, { ...hooks, trainable: false });
+    const params = shared ?? await loadWeights(gpu, source, { ...hooks, trainable: false });
     const scorer = await Scorer.create(gpu, programSetup(job, { params, hooks }));
     for (const [i, { examples }] of sets.entries()) {
       if (kept[i]) continue;
@@ -46,7 +46,7 @@ export async function withReference(
       kept[i] = sums;
     }
     scorer.destroy();
-    destroyParams(params);
+    if (!shared) destroyParams(params);
   }
   const [train, held] = sets.map(({ examples }, i) => ({ examples, references: kept[i] as Sums[] }));
   return { train: train!, held };

@@ -66,6 +66,7 @@ const FREE: ReadonlySet<string> = new Set(
     "share_prompt",
     // by their contents, not by their paths
     "model",
+    "adapter",
     "ref_model",
     "data",
   ] satisfies (keyof TrainOptions)[],

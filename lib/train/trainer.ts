@@ -4,18 +4,20 @@
 import { type StepRows, stepRows } from "../data/plan.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
-import { writeModelDirectory } from "../formats/huggingface.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
-import { destroyParams, type ParamStore, readParams } from "../model/params.ts";
+import { destroyParams, type ParamStore } from "../model/params.ts";
+import { shardBytes } from "../model/shards.ts";
 import {
   listCheckpoints,
   loadCheckpoint,
   pruneCheckpoints,
   saveCheckpoint,
   setLaterAside,
+  type Trained,
+  writeTrained,
 } from "./checkpoint.ts";
 import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
-import { loadWeights } from "../load/model.ts";
+import { closeModel } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { type Answers, type RunHooks, throwIfAborted } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
@@ -23,7 +25,7 @@ import type { TrainOptions } from "./options.ts";
 import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
 import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
-import { programSetup, withReference } from "./reference_pass.ts";
+import { programSetup } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
 import { prepareTraining } from "./kernels.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
@@ -35,12 +37,14 @@ import { checkFirstStep } from "./selfcheck.ts";
 import { type ClaimedJob, setUpTraining, type TrainJob } from "./job.ts";
 import { trainSetup } from "./train_setup.ts";
 import { VERSIONS } from "../io/versions.ts";
+import { writeWholeDirectory } from "../io/whole.ts";
+import { openWeights } from "./weights.ts";
 
 /** What a run leaves. */
 export interface TrainResult {
   /** The run directory. */
   readonly runDir: string;
-  /** Of the final model (of an interrupted run: its checkpoint); loadable by Transformers. */
+  /** Of the final model or adapter (of an interrupted run: its checkpoint); loadable by Transformers, or by PEFT. */
   readonly modelDir: string;
   /** Every row of `metrics.jsonl`. */
   readonly metrics: readonly Readonly<Record<string, number>>[];
@@ -66,8 +70,8 @@ export async function runTraining(
     }
   } finally {
     closeGpu(gpu);
-    job.policy.directory.close();
-    job.reference?.directory.close();
+    closeModel(job.policy);
+    if (job.reference) closeModel(job.reference);
   }
 }
 
@@ -89,7 +93,7 @@ class TrainRun {
 
   /** Loads weights, computes the reference, compiles the programs. */
   static async open(gpu: Gpu, job: ClaimedJob, hooks: RunHooks): Promise<TrainRun> {
-    const { policy, checkpoint, runDir } = job;
+    const { checkpoint, runDir } = job;
     const notice = (text: string) => hooks.onEvent?.({ type: "notice", text });
     await recordOptions(gpu, job);
     const kernels = await prepareTraining(gpu, job, hooks);
@@ -98,8 +102,7 @@ class TrainRun {
     for (const path of await setLaterAside(runDir, checkpoint?.state.step ?? 0)) {
       notice(`a later checkpoint, of a history that is left here, lies in ${path} now`);
     }
-    const rows = await withReference(gpu, job, hooks);
-    const params = await loadWeights(gpu, policy, { ...hooks, trainable: true });
+    const { rows, params } = await openWeights(gpu, job, hooks);
     if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
     const setup = programSetup(job, { params, hooks });
     const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
@@ -244,9 +247,9 @@ class TrainRun {
   }
 
   async #checkpoint(step: number): Promise<void> {
-    const { job, params } = this;
+    const { job } = this;
     const path = await saveCheckpoint(this.gpu, job.runDir, {
-      params,
+      ...this.#trained,
       state: {
         step,
         num_tokens: this.#tokens,
@@ -259,23 +262,22 @@ class TrainRun {
         samples: this.#before ?? null,
       },
       metrics: this.metrics.text,
-      tokenizerFiles: job.tokenizerFiles,
     });
     const keep = job.options.save_total_limit;
     if (keep !== undefined) await pruneCheckpoints(job.runDir, keep);
     this.hooks.onEvent?.({ type: "checkpoint", path });
   }
 
+  get #trained(): Trained {
+    const { policy, tokenizerFiles } = this.job;
+    return { params: this.params, base: policy.source, tokenizerFiles };
+  }
+
   async #saveModel(): Promise<string> {
     const modelDir = `${this.job.runDir}/model`;
     try {
-      await writeModelDirectory(modelDir, {
-        config: this.params.config.raw,
-        dtype: "F32",
-        tensors: await readParams(this.gpu, this.params),
-        tokenizerFiles: this.job.tokenizerFiles,
-        replace: true,
-      });
+      const write = (path: string) => writeTrained(this.gpu, path, this.#trained);
+      await writeWholeDirectory(modelDir, write, { replace: true });
     } catch (error) {
       throw await this.#keepTraining(error as Error);
     }
@@ -318,7 +320,7 @@ async function recordOptions(
     ...job.options,
     output_dir: job.runDir,
     versions: VERSIONS,
-    adapter: gpu.name,
+    gpu_adapter: gpu.name,
     kernels,
     data_hash: job.train.hash,
   });
@@ -335,8 +337,7 @@ function checkFeatures(gpu: Gpu, { profile }: TrainOptions): void {
 /** Where the memory goes, for people. */
 function memoryNotice(job: TrainJob, engine: TrainEngine): string {
   const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
-  const { shards } = engine.setup.params;
-  const weights = shards.reduce((sum, { param }) => sum + 4 * param.sizeBytes, 0);
+  const weights = shardBytes(engine.setup.params);
   return `memory: ${mega(weights)} for weights, gradients and moments, ` +
     `${mega(engine.plans.micro.sizeBytes)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`;
 }

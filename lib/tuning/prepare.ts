@@ -9,7 +9,8 @@ import { type BatchCapacity, createBatchTensors } from "../model/batch_tensors.t
 import type { ModelConfig } from "../model/config.ts";
 import { createDecoder, createPromptTensors, recordDecodeStep, recordPrefill } from "../model/decoder.ts";
 import { modelBackward, modelForward } from "../model/model.ts";
-import { createParams } from "../model/params.ts";
+import type { AdapterConfig } from "../model/adapter_config.ts";
+import { createPolicy } from "../model/adapters.ts";
 import { ropeTable } from "../model/rope_table.ts";
 import type { RunHooks } from "../events.ts";
 import { type CachedChoice, cachePath, type Choices, readChoices, writeChoices } from "./cache.ts";
@@ -21,6 +22,8 @@ import { type Outcome, tuneProblem } from "./tuner.ts";
 export interface ModelWork {
   readonly config: ModelConfig;
   readonly compute: "f32" | "bf16";
+  /** Adapters on it, which are then what is trained. */
+  readonly lora?: AdapterConfig | undefined;
   /** Of packed batches; without it only generation. */
   readonly capacity?: BatchCapacity;
   /** Backward passes, too. */
@@ -63,7 +66,7 @@ export function collectClasses(gpu: Gpu, record: (twin: Gpu) => void): WorkClass
 
 function recordBatch(twin: Gpu, work: ModelWork, capacity: BatchCapacity): void {
   const { config, training = false, checkpointing = false } = work;
-  const params = createParams(twin, config, { trainable: training });
+  const params = createPolicy(twin, config, { lora: work.lora, trainable: training });
   const batch = createBatchTensors(twin, capacity);
   const rec = new Recorder(twin, batch.counts);
   rec.compute = work.compute;
@@ -76,10 +79,10 @@ function recordBatch(twin: Gpu, work: ModelWork, capacity: BatchCapacity): void 
 
 function recordGeneration(
   twin: Gpu,
-  { config, compute }: ModelWork,
+  { config, compute, lora }: ModelWork,
   { slots, positions, prefill }: NonNullable<ModelWork["generation"]>,
 ): void {
-  const params = createParams(twin, config, { trainable: false });
+  const params = createPolicy(twin, config, { lora, trainable: false });
   const decoder = createDecoder(twin, params, { slots, positions, block: 1 });
   const prompts = createPromptTensors(twin, prefill);
   const rec = new Recorder(twin, prompts.counts);

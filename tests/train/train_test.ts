@@ -112,7 +112,7 @@ Deno.test("a run's directory holds what the contract names", () =>
     const config = JSON.parse(await Deno.readTextFile(`${dir}/run/config.json`));
     assertEquals([config.beta, config.batch_size, config.loss_type], [2, 5, "mipo"]);
     assertMatch(config.data_hash, /^[0-9a-f]{64}$/);
-    assert(typeof config.adapter === "string" && typeof config.versions === "object");
+    assert(typeof config.gpu_adapter === "string" && typeof config.versions === "object");
   }));
 
 Deno.test("step 0 with policy = reference: MIPO's loss is softplus(β·softplus(−K)), DPO's ln 2", () =>

@@ -1,0 +1,33 @@
+// The gradient of adapter_expand: a part's B gets `scale` times its rows and columns of the gradient of the whole. Where
+// the step has earlier micro-batches it adds.
+#include common
+struct Params {
+  rows: u32,
+  first: u32,
+  width: u32,
+  column: u32,
+  rank: u32,
+  scale: f32,
+}
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> whole: array<f32>;
+@group(0) @binding(3) var<storage, read_write> part: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = (group.x + group.y * groups.x) * 64u + lane;
+  let row = index / params.rank;
+  if (row >= params.rows) {
+    return;
+  }
+  let column = params.column + index - row * params.rank;
+  var value = params.scale * whole[(params.first + row) * params.width + column];
+  if (has_earlier()) {
+    value += part[index];
+  }
+  part[index] = value;
+}
