@@ -58,7 +58,7 @@ function setupFor(config: ModelConfig, { length, rows }: { length: number; rows:
     completions: [Array.from({ length }, (_, i) => (i * 37 + 5 + index * 11) % config.vocab_size)],
   }));
   const shape = shapeFor(examples, { tokenBudget: length * rows, batchSize: rows, arity: 1 });
-  const batch = collate(examples, { shape, arity: 1, slidingWindow: null });
+  const batch = collate(examples, { shape, arity: 1 });
   const setup = {
     positions: length,
     capacity: shape,

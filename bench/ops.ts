@@ -148,7 +148,7 @@ function keepResults(gpu: Gpu, rec: Recorder, tensors: Tensor[]): void {
 
 function casesOf({ T, D, F, H, G, K, V, P }: OpSizes): OpCase[] {
   const wide = (H + 2 * G) * K;
-  const shape = { heads: H, kvHeads: G, headSize: K, scale: K ** -0.5 };
+  const shape = { heads: H, kvHeads: G, headSize: K, scale: K ** -0.5, window: null };
   const causal = (make: Make) => ({
     queryRanges: make.u32("query ranges", [T, 4], (i) => i % 4 === 3 ? (i >> 2) + 1 : 0),
     keyRanges: make.u32("key ranges", [T, 8], (i) => i % 8 === 0 ? i >> 3 : i % 8 === 1 ? T : 0),

@@ -124,7 +124,7 @@ function stepsOf(count: number, batchSize: number): number[][] {
   return rows.filter((i) => i % batchSize === 0).map((i) => rows.slice(i, i + batchSize));
 }
 
-function packingOf({ examples, batchSize, model }: Workload, layout: Layout): Packing {
+function packingOf({ examples, batchSize }: Workload, layout: Layout): Packing {
   const { sharePrompt } = layout;
   const budget = { tokenBudget: layout.tokenBudget ?? "auto" as const, sharePrompt };
   // One example per micro-batch: the capacity is the largest example's.
@@ -133,7 +133,6 @@ function packingOf({ examples, batchSize, model }: Workload, layout: Layout): Pa
   return {
     shape: { ...all, targets: Math.ceil(all.targets / 8) * 8 },
     sharePrompt,
-    slidingWindow: model.config.sliding_window,
     arity: 2,
   };
 }

@@ -4,6 +4,8 @@
 // keeps named values in registers and gathers indexed ones). Tiles are loaded and stored by a loop over the chunks that
 // hands the values on from name to name: spelled out, these loads and stores would take longer to compile than the rest.
 
+#include attention_ranges
+
 #if VEC == 4
 alias Chunk = vec4<f32>;
 fn multiply_add(a: Chunk, b: Chunk, sum: f32) -> f32 {
@@ -31,23 +33,4 @@ const HIDDEN = -3e38;
 // part of the workgroups; `stride` (no common divisor with `count`) spreads long rows and unused ones over all parts.
 fn spread(index: u32, stride: u32, count: u32) -> u32 {
   return (index * stride) % count;
-}
-
-// The smallest range that holds both; x == y is empty.
-fn hull(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-  if (a.x >= a.y) {
-    return b;
-  }
-  if (b.x >= b.y) {
-    return a;
-  }
-  return vec2<u32>(min(a.x, b.x), max(a.y, b.y));
-}
-
-fn length_of(range: vec2<u32>) -> u32 {
-  return max(range.x, range.y) - range.x;
-}
-
-fn blocks_of(range: vec2<u32>, size: u32) -> u32 {
-  return (length_of(range) + size - 1u) / size;
 }

@@ -4,6 +4,7 @@
 
 #include common
 #include attention_common
+#include attention_key_ranges
 
 struct Params {
 #include attention_params
@@ -74,11 +75,10 @@ fn main(
   var z = vec2<u32>(0u, 0u);
 #for j in 0..KEYS
   let key${j} = first + ${j}u;
-  let xy${j} = select(vec4<u32>(0u), key_ranges[min(key${j}, last) * 2u], key${j} < rows);
-  let z${j} = select(vec2<u32>(0u), key_ranges[min(key${j}, last) * 2u + 1u].xy, key${j} < rows);
-  x = hull(x, xy${j}.xy);
-  y = hull(y, xy${j}.zw);
-  z = hull(z, z${j});
+  let seen_by${j} = seen_by_queries(min(key${j}, last), key${j} < rows);
+  x = hull(x, seen_by${j}[0]);
+  y = hull(y, seen_by${j}[1]);
+  z = hull(z, seen_by${j}[2]);
 #end
   let x_blocks = blocks_of(x, ${QUERIES}u);
   let y_blocks = x_blocks + blocks_of(y, ${QUERIES}u);
@@ -136,7 +136,7 @@ fn main(
 #end
 #end
 #for j in 0..KEYS
-    let seen${j} = select(select(z${j}, xy${j}.zw, in_y), xy${j}.xy, in_x);
+    let seen${j} = select(select(seen_by${j}[2], seen_by${j}[1], in_y), seen_by${j}[0], in_x);
     let count${j} = length_of(seen${j});
 #for i in 0..QUERIES
     let p${i}_${j} = select(

@@ -55,7 +55,7 @@ fn main(
   var b = vec2<u32>(0u, 0u);
 #for r in 0..ROWS
   let row${r} = first + ${r}u;
-  let range${r} = select(vec4<u32>(0u), query_ranges[min(row${r}, last)], row${r} < rows);
+  let range${r} = select(vec4<u32>(0u), seen_by_query(query_ranges[min(row${r}, last)]), row${r} < rows);
   a = hull(a, range${r}.xy);
   b = hull(b, range${r}.zw);
 #end

@@ -8,6 +8,8 @@ struct Params {
 }
 @group(0) @binding(1) var<uniform> params: Params;
 
+#include attention_ranges
+
 const SIDE = 32u;
 const PITCH = 33u; // one more than SIDE, against bank conflicts
 const LOG2E = 1.4426950408889634;
@@ -16,25 +18,6 @@ const HIDDEN = -3e38;
 
 var<workgroup> pool: array<f32, 2112>;  // two tiles of 32x32 numbers, or ${STAGED} rows of K
 var<workgroup> score: array<f32, 1056>; // weights or their gradients of the block
-
-// The smallest range that holds both; x == y is empty.
-fn hull(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-  if (a.x >= a.y) {
-    return b;
-  }
-  if (b.x >= b.y) {
-    return a;
-  }
-  return vec2<u32>(min(a.x, b.x), max(a.y, b.y));
-}
-
-fn length_of(range: vec2<u32>) -> u32 {
-  return max(range.x, range.y) - range.x;
-}
-
-fn blocks_of(range: vec2<u32>) -> u32 {
-  return (length_of(range) + SIDE - 1u) / SIDE;
-}
 
 fn qkv_width() -> u32 {
   return (params.heads + 2u * params.kv_heads) * ${K}u;

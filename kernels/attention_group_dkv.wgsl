@@ -10,6 +10,7 @@
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<f32>;
 
 #include attention_group_common
+#include attention_key_ranges
 
 var<workgroup> ranges: array<array<vec2<u32>, 3>, 32>;
 
@@ -32,11 +33,7 @@ fn main(
   workgroupBarrier(); // see group.wgsl
   if (lane < SIDE) {
     let key = first + lane;
-    let xy = select(vec4<u32>(0u), key_ranges[min(key, last) * 2u], key < rows);
-    let z = select(vec4<u32>(0u), key_ranges[min(key, last) * 2u + 1u], key < rows);
-    ranges[lane][0] = xy.xy;
-    ranges[lane][1] = xy.zw;
-    ranges[lane][2] = z.xy;
+    ranges[lane] = seen_by_queries(min(key, last), key < rows);
   }
   // What the block sees, found by every invocation from read-only memory: loops with barriers in them need a bound that
   // is the same for the whole workgroup, and one from workgroupUniformLoad has hung on Metal.
@@ -44,15 +41,14 @@ fn main(
   var y = vec2<u32>(0u, 0u);
   var z = vec2<u32>(0u, 0u);
   for (var r = 0u; r < SIDE; r++) {
-    let key = min(first + r, last);
-    let xy = key_ranges[key * 2u];
-    x = hull(x, xy.xy);
-    y = hull(y, xy.zw);
-    z = hull(z, key_ranges[key * 2u + 1u].xy);
+    let seen_by = seen_by_queries(min(first + r, last), true);
+    x = hull(x, seen_by[0]);
+    y = hull(y, seen_by[1]);
+    z = hull(z, seen_by[2]);
   }
-  let x_blocks = blocks_of(x);
-  let y_blocks = x_blocks + blocks_of(y);
-  let blocks = y_blocks + blocks_of(z);
+  let x_blocks = blocks_of(x, SIDE);
+  let y_blocks = x_blocks + blocks_of(y, SIDE);
+  let blocks = y_blocks + blocks_of(z, SIDE);
 
   let to_log2 = params.scale * LOG2E;
   let width = qkv_width();

@@ -35,7 +35,7 @@ fn main(
   workgroupBarrier(); // see group.wgsl
   if (lane < SIDE) {
     let row = first + lane;
-    ranges[lane] = select(vec4<u32>(0u), query_ranges[min(row, last)], row < rows);
+    ranges[lane] = select(vec4<u32>(0u), seen_by_query(query_ranges[min(row, last)]), row < rows);
     let at = min(row, last) * params.heads + head;
     var delta = 0.0;
     for (var c = 0u; c < ${K}u; c++) {
@@ -51,12 +51,12 @@ fn main(
   var a = vec2<u32>(0u, 0u);
   var b = vec2<u32>(0u, 0u);
   for (var r = 0u; r < SIDE; r++) {
-    let range = query_ranges[min(first + r, last)];
+    let range = seen_by_query(query_ranges[min(first + r, last)]);
     a = hull(a, range.xy);
     b = hull(b, range.zw);
   }
-  let a_blocks = blocks_of(a);
-  let blocks = a_blocks + blocks_of(b);
+  let a_blocks = blocks_of(a, SIDE);
+  let blocks = a_blocks + blocks_of(b, SIDE);
 
   let to_log2 = params.scale * LOG2E;
   let width = qkv_width();

@@ -7,3 +7,4 @@
   kv_heads: u32,
   scale: f32,
   workgroups: u32,
+  window: u32,    // keys that a query sees at most

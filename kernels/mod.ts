@@ -11,7 +11,9 @@ import attention_group from "./attention_group.wgsl" with { type: "text" };
 import attention_group_common from "./attention_group_common.wgsl" with { type: "text" };
 import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text" };
 import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
+import attention_key_ranges from "./attention_key_ranges.wgsl" with { type: "text" };
 import attention_params from "./attention_params.wgsl" with { type: "text" };
+import attention_ranges from "./attention_ranges.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
 import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
@@ -60,7 +62,9 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_group_common,
   attention_group_dkv,
   attention_group_dq,
+  attention_key_ranges,
   attention_params,
+  attention_ranges,
   swiglu,
   sum,
   rope,

@@ -55,7 +55,6 @@ export interface ComputeOptions {
 
 /** Capacities and layout for a set of examples. */
 export function packingFor(
-  params: ParamStore,
   examples: readonly Example[],
   options: ComputeOptions = {},
 ): Packing {
@@ -63,7 +62,7 @@ export function packingFor(
   const arity = examples[0]!.completions.length;
   const tokenBudget = options.tokenBudget ?? "auto";
   const shape = shapeFor(examples, { tokenBudget, batchSize: examples.length, sharePrompt, arity });
-  return { shape, sharePrompt, slidingWindow: params.config.sliding_window, arity };
+  return { shape, sharePrompt, arity };
 }
 
 /** An engine for steps over all of `examples`. */
@@ -102,7 +101,7 @@ export async function gpuGradients(
   },
 ): Promise<{ gradients: Map<string, Float32Array>; microBatchCount: number; tokens: number }> {
   const { examples } = set;
-  const packing = packingFor(params, examples, options);
+  const packing = packingFor(examples, options);
   const engine = await engineFor(gpu, params, { loss, hyper, packing, examples, ...options });
   const scored = examples.reduce((sum, { completions }) => sum + completions[0]!.length, 0);
   const scale = loss.arity === 2 ? 1 / examples.length : 1 / scored;
@@ -123,7 +122,7 @@ export async function gpuLogits(
 ): Promise<Float32Array> {
   // one more token, as a completion's last is no input
   const example: Example = { index: 0, prompt: [tokens[0]!], completions: [[...tokens.slice(1), 0]] };
-  const packing = packingFor(params, [example]);
+  const packing = packingFor([example]);
   const batch = createBatchTensors(gpu, packing.shape);
   const rec = new Recorder(gpu, batch.counts);
   const normed = modelHidden(rec, {

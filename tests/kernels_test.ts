@@ -197,7 +197,7 @@ Deno.test("no dispatch of a large model's products and attention holds more work
   linearBackwardWeight(rec, y, x, { dw: rec.tensor("dw", [D, D]) });
   linear(rec, x, w, { name: "simple", variant: "simple" });
   linear(rec, x, w, { name: "tile", variant: "buffer_8x8" });
-  const shape = { heads: 64, kvHeads: 8, headSize: 128, scale: 1 };
+  const shape = { heads: 64, kvHeads: 8, headSize: 128, scale: 1, window: null };
   const qkv = rec.tensor("qkv", [T, 80 * 128]);
   const queryRanges = rec.tensor("queries", [T, 4]), keyRanges = rec.tensor("keys", [T, 8]);
   for (const variant of ["group", "simple"]) {

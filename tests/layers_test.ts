@@ -31,7 +31,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "lib/model": ["lib/ops", ...GPU],
   "lib/world": ["lib/data", ...FILES],
   "lib/report": FILES,
-  "lib/tuning": [...MODEL, ...FILES],
+  "lib/tuning": [...MODEL, "lib/data", ...FILES],
   "lib/load": [...MODEL, ...DATA, "lib/tuning"],
   "lib/generate": LOAD,
   "lib/train": TRAIN,

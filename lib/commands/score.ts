@@ -164,7 +164,7 @@ async function scoreWith(
     sharePrompt: options.share_prompt,
     arity,
   });
-  const packing: Packing = packingOf(options, { policy: model, loss: { arity }, shape });
+  const packing: Packing = packingOf(options, { loss: { arity }, shape });
   const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
   const scorer = await Scorer.create(gpu, {
     params,

@@ -5,6 +5,7 @@
  * not see each other. The last token of a completion is never an input (nothing is predicted from it).
  */
 import { type Example, scoredTokens, type Span, type TokenIds } from "./types.ts";
+import { type Run, Visibility } from "./visibility.ts";
 
 /** Capacities that every micro-batch of a run stays within. */
 export interface BatchShape {
@@ -35,9 +36,8 @@ export interface Batch {
   readonly tokens: Uint32Array<ArrayBuffer>;
   /** [T] position of each token in its own sequence, from 0. */
   readonly positions: Uint32Array<ArrayBuffer>;
-  /** [T, 4] `a0, a1, b0, b1`: query t sees the keys [a0, a1) of a shared prompt and [b0, b1) of its own run, to itself. */
+  /** [T, 4] and [T, 8], see `visibility.ts`. */
   readonly queryRanges: Uint32Array<ArrayBuffer>;
-  /** [T, 8] up to three ranges [q0, q1) of queries that see key t: own run, first and second branch; then 0, 0. */
   readonly keyRanges: Uint32Array<ArrayBuffer>;
   /** [N] the token whose hidden state predicts the target. */
   readonly targetRows: Uint32Array<ArrayBuffer>;
@@ -60,8 +60,6 @@ export interface CollateOptions {
   readonly shape: BatchShape;
   /** Whether a pair's prompt is packed once; true by default. */
   readonly sharePrompt?: boolean;
-  /** Mistral's window W: a query at position p sees positions above p - W. None if absent or null. */
-  readonly slidingWindow?: number | null;
   /** Segments per example; 2 by default. */
   readonly arity?: number;
 }
@@ -91,7 +89,7 @@ export function targetCost(example: Example): number {
 /** Packs examples, in the given order, into one batch. They must fit `shape` (see `planMicroBatches`). */
 export function collate(
   examples: readonly Example[],
-  { shape, sharePrompt = true, slidingWindow, arity = 2 }: CollateOptions,
+  { shape, sharePrompt = true, arity = 2 }: CollateOptions,
 ): Batch {
   const tokenCount = examples.reduce((sum, example) => sum + tokenCost(example, { sharePrompt }), 0);
   const targetCount = examples.reduce((sum, example) => sum + targetCost(example), 0);
@@ -101,7 +99,7 @@ export function collate(
       `a batch of ${T} tokens, ${N} targets, ${S} segments does not fit ${JSON.stringify(shape)}`,
     );
   }
-  const packer = new Packer({ T, N, S, window: slidingWindow ?? Infinity });
+  const packer = new Packer({ T, N, S });
   for (const { prompt, completions, scored } of examples) {
     if (completions.length !== arity) {
       throw new Error(`${completions.length} completions where ${arity} belong`);
@@ -111,8 +109,8 @@ export function collate(
   }
   const unique = tokensById(packer.tokens, tokenCount);
   const counts = Uint32Array.of(T, N, S, unique.count, examples.length, 0, 0, 0);
-  const { tokens, positions, queryRanges, keyRanges, targetRows, targetIds, targetSegment, segments } =
-    packer;
+  const { tokens, positions, targetRows, targetIds, targetSegment, segments } = packer;
+  const { queryRanges, keyRanges } = packer.visibility;
   return {
     examples,
     arity,
@@ -138,36 +136,32 @@ export function collate(
 class Packer {
   readonly tokens: Uint32Array<ArrayBuffer>;
   readonly positions: Uint32Array<ArrayBuffer>;
-  readonly queryRanges: Uint32Array<ArrayBuffer>;
-  readonly keyRanges: Uint32Array<ArrayBuffer>;
+  readonly visibility: Visibility;
   readonly targetRows: Uint32Array<ArrayBuffer>;
   readonly targetIds: Uint32Array<ArrayBuffer>;
   readonly targetSegment: Uint32Array<ArrayBuffer>;
   readonly segments: Uint32Array<ArrayBuffer>;
-  readonly #window: number;
   #token = 0;
   #target = 0;
   #segment = 0;
 
-  constructor({ T, N, S, window }: { T: number; N: number; S: number; window: number }) {
+  constructor({ T, N, S }: { T: number; N: number; S: number }) {
     this.tokens = new Uint32Array(T);
     this.positions = new Uint32Array(T);
-    this.queryRanges = new Uint32Array(4 * T);
-    this.keyRanges = new Uint32Array(8 * T);
+    this.visibility = new Visibility(T);
     this.targetRows = new Uint32Array(N);
     this.targetIds = new Uint32Array(N);
     this.targetSegment = new Uint32Array(N).fill(NO_SEGMENT);
     this.segments = new Uint32Array(4 * S);
-    this.#window = window;
   }
 
   /** A prompt followed by one or two branches, each a completion without its last token. */
   addShared(prompt: TokenIds, completions: readonly TokenIds[], scored?: readonly Span[]): void {
     const start = this.#token;
-    const branches = [];
+    const branches: Run[] = [];
     if (completions.length === 1) {
       // Prompt and completion are one run.
-      this.#run([...prompt, ...inputsOf(completions[0])], 0);
+      this.visibility.addRun(this.#run([...prompt, ...inputsOf(completions[0])], 0));
       this.#targets(completions[0], {
         promptEnd: start + prompt.length - 1,
         start: start + prompt.length,
@@ -175,56 +169,26 @@ class Packer {
       });
       return;
     }
-    this.#run(prompt, 0);
+    const run = this.#run(prompt, 0);
+    this.visibility.addRun(run);
     for (const completion of completions) {
-      const branch = { start: this.#token, length: completion.length - 1 };
+      const branch = this.#run(inputsOf(completion), prompt.length);
       branches.push(branch);
-      this.#run(inputsOf(completion), prompt.length);
-      this.#link({ start, length: prompt.length }, branch);
       this.#targets(completion, { promptEnd: start + prompt.length - 1, start: branch.start });
     }
-    this.#linkKeys({ start, length: prompt.length }, branches);
+    this.visibility.addBranches(run, branches);
   }
 
-  /** Consecutive tokens that see each other causally, positions from `position` on. */
-  #run(ids: TokenIds, position: number): void {
-    const start = this.#token, W = this.#window;
+  /** Appends consecutive tokens, positions from `position` on. */
+  #run(ids: TokenIds, position: number): Run {
+    const start = this.#token;
     for (let i = 0; i < ids.length; i++) {
       const t = start + i;
       this.tokens[t] = ids[i];
       this.positions[t] = position + i;
-      this.queryRanges[4 * t + 2] = start + Math.max(0, i - W + 1);
-      this.queryRanges[4 * t + 3] = t + 1;
-      this.keyRanges[8 * t] = t;
-      this.keyRanges[8 * t + 1] = start + Math.min(ids.length, i + W);
     }
     this.#token += ids.length;
-  }
-
-  /** The branch's queries see the prompt, as far as the window reaches. */
-  #link(prompt: Run, branch: Run): void {
-    for (let i = 0; i < branch.length; i++) {
-      const from = Math.max(0, prompt.length + i - this.#window + 1);
-      if (from >= prompt.length) break;
-      const t = branch.start + i;
-      this.queryRanges[4 * t] = prompt.start + from;
-      this.queryRanges[4 * t + 1] = prompt.start + prompt.length;
-    }
-  }
-
-  /** The prompt's keys are seen from the branches, as far as the window reaches. */
-  #linkKeys(prompt: Run, branches: readonly Run[]): void {
-    for (let p = 0; p < prompt.length; p++) {
-      let slot = 8 * (prompt.start + p) + 2;
-      for (const { start, length } of branches) {
-        const seen = Math.min(length, p + this.#window - prompt.length);
-        if (seen > 0) {
-          this.keyRanges[slot] = start;
-          this.keyRanges[slot + 1] = start + seen;
-        }
-        slot += 2;
-      }
-    }
+    return { start, length: ids.length };
   }
 
   /** A completion's targets: its first is predicted by the prompt's last token, the others by their predecessors. */
@@ -253,11 +217,6 @@ class Packer {
 /** A completion's tokens that are inputs: all but the last. */
 function inputsOf(completion: TokenIds): number[] {
   return Array.from(completion).slice(0, -1);
-}
-
-interface Run {
-  readonly start: number;
-  readonly length: number;
 }
 
 /** Targets grouped by the row that predicts them, in target order within a row. */

@@ -4,6 +4,7 @@
  * Steps are submitted in blocks without a wait in between, since a wait costs as much as several tokens; after a block
  * the tokens are read, and finished slots go to waiting prompts.
  */
+import { packPrompts } from "../data/prompts.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
@@ -241,7 +242,6 @@ export class Generator {
 
   /** Puts prompts into the cache, as many at a time as fit. */
   async #fill(runs: readonly { slot: number; tokens: readonly number[] }[]): Promise<void> {
-    const window = this.decoder.params.config.sliding_window;
     for (let from = 0; from < runs.length;) {
       const rest = runs.slice(from);
       const { plan, prompts, capacity } = await this.#prefillFor(rest.map(({ tokens }) => tokens.length));
@@ -249,7 +249,7 @@ export class Generator {
       for (let used = 0; to < rest.length && used + rest[to]!.tokens.length <= capacity; to++) {
         used += rest[to]!.tokens.length;
       }
-      writePrompts(this.gpu, prompts, { runs: rest.slice(0, to), window });
+      writePrompts(this.gpu, prompts, packPrompts(rest.slice(0, to)));
       plan.submit();
       from += to;
     }

@@ -23,7 +23,7 @@ export interface BlockContext {
   readonly positions: Tensor;
   /** f32[P, K]: cosines and sines by position, see `lib/ops/pointwise.ts`. */
   readonly ropeTable: Tensor;
-  /** u32[T, 4], see `lib/data/batch.ts`. */
+  /** u32[T, 4], see `lib/data/visibility.ts`. */
   readonly queryRanges: Tensor;
   /** u32[T, 8]. */
   readonly keyRanges: Tensor;
@@ -115,6 +115,7 @@ export function attentionShape(config: ModelConfig): AttentionShape {
     kvHeads: config.num_key_value_heads,
     headSize: config.head_dim,
     scale: 1 / Math.sqrt(config.head_dim),
+    window: config.sliding_window,
   };
 }
 

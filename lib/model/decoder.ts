@@ -115,7 +115,6 @@ function decodeBlock(
   const o = decodeAttention(rec, { qkv, cache, table: decoder.ropeTable, state }, {
     name: "o",
     ...attentionShape(config),
-    window: config.sliding_window,
   });
   const x2 = linearDecode(rec, o, weights.o, { name: "x2", residual: x });
   const a = linearDecode(rec, x2, weights.gateUp, {
@@ -158,40 +157,14 @@ export function destroyPromptTensors(prompts: PromptTensors): void {
   for (const tensor of Object.values(prompts) as Tensor[]) tensor.place?.buffer?.destroy();
 }
 
-/** Packs runs of tokens, each from position 0 of its slot; all together at most T, and no run empty. */
-export function writePrompts(
-  gpu: Gpu,
-  tensors: PromptTensors,
-  { runs, window }: { runs: readonly { slot: number; tokens: readonly number[] }[]; window: number | null },
-): void {
-  const used = runs.reduce((sum, run) => sum + run.tokens.length, 0);
-  const T = Math.ceil(used / 8) * 8; // rows in use come in multiples of 8; the last are nobody's
-  const tokens = new Uint32Array(T);
-  const positions = new Uint32Array(T);
-  const queryRanges = new Uint32Array(4 * T);
-  const slots = new Uint32Array(T).fill(0xffffffff);
-  let start = 0;
-  for (const run of runs) {
-    run.tokens.forEach((token, i) => {
-      const t = start + i;
-      tokens[t] = token;
-      positions[t] = i;
-      slots[t] = run.slot;
-      queryRanges.set([0, 0, Math.max(start, t + 1 - (window ?? Infinity)), t + 1], 4 * t);
-    });
-    start += run.tokens.length;
+/** The arrays of {@link PromptTensors} (`lib/data/prompts.ts` packs them); at most T tokens. */
+export type PromptArrays = { readonly [field in keyof PromptTensors]: Uint32Array<ArrayBuffer> };
+
+/** Writes packed prompts. */
+export function writePrompts(gpu: Gpu, tensors: PromptTensors, arrays: PromptArrays): void {
+  for (const field of Object.keys(tensors) as (keyof PromptTensors)[]) {
+    writeTensor(gpu, tensors[field], arrays[field]);
   }
-  const counts = new Uint32Array(8);
-  counts[Extent.tokens] = T;
-  for (
-    const [tensor, data] of [
-      [tensors.counts, counts],
-      [tensors.tokens, tokens],
-      [tensors.positions, positions],
-      [tensors.queryRanges, queryRanges],
-      [tensors.slots, slots],
-    ] as const
-  ) writeTensor(gpu, tensor, data);
 }
 
 /** Records the forward pass of packed prompts as far as it fills the cache; `rec` was made with their counts. */

@@ -1,8 +1,8 @@
 /**
  * Softmax attention over packed segments, forward and backward, with grouped key and value heads.
  *
- * Which keys a query sees is computed on the host and comes as ranges of packed rows: a shared prompt and the token's
- * own run, with the sliding window folded in. No T×T scores are stored: the forward pass keeps the online softmax
+ * Which keys a query sees is computed on the host and comes as ranges of packed rows (`lib/data/visibility.ts`): a shared
+ * prompt and the token's own run; a layer's sliding window cuts them in the kernels. No T×T scores are stored: the forward pass keeps the online softmax
  * (Milakov and Gimelshein 2018) of a few rows, the backward pass recomputes the weights from the saved log-sum-exp
  * (FlashAttention-2, Dao 2023). The cost is that of the ranges.
  */
@@ -23,6 +23,8 @@ export interface AttentionShape {
   readonly headSize: number;
   /** Factor of q·k before the softmax, usually K^(-1/2). */
   readonly scale: number;
+  /** Keys that a query sees at most, the nearest ones, its own included; null for all. */
+  readonly window: number | null;
 }
 
 /** Name of what is made, and a variant by name where the op's choice is not wanted. */
@@ -40,7 +42,10 @@ export interface AttentionSaved {
   readonly dO: Tensor;
   /** u32 [T, 4], see {@link attention}. */
   readonly queryRanges: Tensor;
-  /** u32 [T, 8]: the queries in [q0, q1), [q2, q3) and [q4, q5) see key t; two zeros. */
+  /**
+   * u32 [T, 8]: the queries in [q0, q1), [q2, q3) and [q4, q5) see key t; two zeros. With a window only the first of the
+   * first and second together, and of the first and third.
+   */
   readonly keyRanges: Tensor;
 }
 
@@ -89,8 +94,8 @@ const MOST_ITERATIONS = 60_000;
  * `qkv` [T, (H+2G)·K] (in each row the queries of all heads, then the keys, then the values) to `o` [T, H·K] and
  * `lse` [T, H], the log of the sum of exponentials of the scaled scores.
  *
- * `queryRanges` u32 [T, 4]: query t sees the keys in [a0, a1) and in [b0, b1), which must not overlap. A query that
- * sees nothing gives zeros. Throws a RangeError where the tensors do not fit the shape.
+ * `queryRanges` u32 [T, 4]: query t sees the keys in [a0, a1) and in [b0, b1), which must not overlap; with a window
+ * the last of the two together. A query that sees nothing gives zeros. Throws a RangeError where the tensors do not fit the shape.
  */
 export function attention(
   rec: Recorder,
@@ -242,6 +247,7 @@ function launchFor(
     group: shape.heads / shape.kvHeads,
     kv_heads: shape.kvHeads,
     scale: shape.scale,
+    window: shape.window ?? 0xffffffff,
   };
   if (tile.kind === "group") {
     const workgroups = Math.max(1, Math.ceil(T / 32) * heads);

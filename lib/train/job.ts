@@ -85,7 +85,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     checkPresent(checkpoint, { data_hash: train.hash, model_hash, ref_model_hash, totalSteps: steps });
     noteLength(checkpoint, { steps, hooks });
   }
-  const packing = packingOf(options, { policy, loss, shape: shapeOf(options, train, held) });
+  const packing = packingOf(options, { loss, shape: shapeOf(options, train, held) });
   return {
     options: { ...options, model, data },
     runDir,
@@ -194,12 +194,11 @@ function shapeOf(options: TrainOptions, train: ExampleSet, held: ExampleSet | un
 /** How rows are packed under some options. */
 export function packingOf(
   options: { readonly share_prompt: boolean },
-  { policy, loss, shape }: { policy: OpenModel; loss: { readonly arity: number }; shape: BatchShape },
+  { loss, shape }: { loss: { readonly arity: number }; shape: BatchShape },
 ): Packing {
   return {
     shape,
     sharePrompt: options.share_prompt,
-    slidingWindow: policy.config.sliding_window,
     arity: loss.arity,
   };
 }

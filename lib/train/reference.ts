@@ -15,7 +15,6 @@ import { writeWhole } from "../io/whole.ts";
 export interface Packing {
   readonly shape: BatchShape;
   readonly sharePrompt: boolean;
-  readonly slidingWindow: number | null;
   readonly arity: number;
 }
 

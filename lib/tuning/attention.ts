@@ -1,6 +1,7 @@
 /**
  * Attention as the tuner meets it: each pass on packed preference pairs of random numbers.
  */
+import { Visibility } from "../data/visibility.ts";
 import type { AdapterClass } from "../gpu/device.ts";
 import { attentionOp, type AttentionProblem, type AttentionShape } from "../ops/attention.ts";
 import { type ExampleParts, type ProblemTensor, type TunedOp, tunedOp } from "./problem.ts";
@@ -63,12 +64,12 @@ const TOLERANCE = 1e-5;
 
 function forwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<AttentionProblem> {
   const { rows, heads, kvHeads, headSize } = sizes;
-  const { query, seen } = packedPairs(rows);
+  const { queryRanges, seen } = packedPairs(rows);
   return {
     flops: flopsOf(sizes, sum(seen)),
     tensors: {
       qkv: { shape: [rows, (heads + 2 * kvHeads) * headSize] },
-      query: { shape: [rows, 4], data: query },
+      query: { shape: [rows, 4], data: queryRanges },
       o: { shape: [rows, heads * headSize], output: true },
       lse: { shape: [rows, heads], output: true },
     },
@@ -83,12 +84,12 @@ function forwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<Attenti
 /** Any o and dO will do. As lse serves that of equal scores, ln of the keys seen: so weights are of their usual size. */
 function backwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<AttentionProblem> {
   const { rows, heads, kvHeads, headSize } = sizes;
-  const { query, seen } = packedPairs(rows);
+  const { queryRanges, keyRanges, seen } = packedPairs(rows);
   const lse = Float32Array.from({ length: rows * heads }, (_, i) => Math.log(seen[Math.floor(i / heads)]!));
   const tensors: Record<string, ProblemTensor> = {
     qkv: { shape: [rows, (heads + 2 * kvHeads) * headSize] },
-    query: { shape: [rows, 4], data: query },
-    key: { shape: [rows, 8], data: packedKeys(rows) },
+    query: { shape: [rows, 4], data: queryRanges },
+    key: { shape: [rows, 8], data: keyRanges },
     o: { shape: [rows, heads * headSize] },
     dO: { shape: [rows, heads * headSize] },
     lse: { shape: [rows, heads], data: lse },
@@ -105,38 +106,23 @@ function backwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<Attent
   };
 }
 
-/** Where row t's pair begins, and its own run: the prompt, or one of the completions. */
-function placeOf(t: number): { start: number; own: number; end: number } {
-  const start = t - t % (PROMPT + 2 * COMPLETION);
-  const second = start + PROMPT + COMPLETION;
-  if (t < start + PROMPT) return { start, own: start, end: start + PROMPT };
-  return t < second
-    ? { start, own: start + PROMPT, end: second }
-    : { start, own: second, end: second + COMPLETION };
-}
-
-/** What the rows of packed pairs see, as `attention` takes it, and how many keys that are. */
-function packedPairs(rows: number): { query: Uint32Array<ArrayBuffer>; seen: number[] } {
-  const query = new Uint32Array(rows * 4);
-  const seen: number[] = [];
-  for (let t = 0; t < rows; t++) {
-    const { start, own } = placeOf(t);
-    const shared = own === start ? 0 : PROMPT;
-    query.set(shared ? [start, start + shared, own, t + 1] : [0, 0, own, t + 1], t * 4);
-    seen.push(shared + t + 1 - own);
+/** Packed pairs, the last one perhaps cut off, and how many keys each row sees. */
+function packedPairs(rows: number): Visibility & { seen: number[] } {
+  const visibility = new Visibility(rows);
+  const cut = (start: number, length: number) => ({
+    start,
+    length: Math.min(length, Math.max(0, rows - start)),
+  });
+  for (let start = 0; start < rows; start += PROMPT + 2 * COMPLETION) {
+    const prompt = cut(start, PROMPT);
+    const first = start + PROMPT;
+    visibility.addRun(prompt);
+    visibility.addBranches(prompt, [cut(first, COMPLETION), cut(first + COMPLETION, COMPLETION)]);
   }
-  return { query, seen };
-}
-
-/** Which rows see each row. */
-function packedKeys(rows: number): Uint32Array<ArrayBuffer> {
-  const key = new Uint32Array(rows * 8);
-  for (let t = 0; t < rows; t++) {
-    const { start, own, end } = placeOf(t);
-    const first = start + PROMPT, second = first + COMPLETION;
-    const completions = own === start ? [first, second, second, second + COMPLETION] : [];
-    // The last pair may be cut off.
-    key.set([t, end, ...completions].map((row) => Math.min(row, rows)), t * 8);
-  }
-  return key;
+  const { queryRanges } = visibility;
+  const seen = Array.from({ length: rows }, (_, t) => {
+    const [a0 = 0, a1 = 0, b0 = 0, b1 = 0] = queryRanges.subarray(4 * t, 4 * t + 4);
+    return a1 - a0 + b1 - b0;
+  });
+  return Object.assign(visibility, { seen });
 }

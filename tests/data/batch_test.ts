@@ -54,9 +54,9 @@ function layout(examples: readonly Example[], sharePrompt: boolean): Token[] {
   return out;
 }
 
-function sees(query: Token, key: Token, window: number): boolean {
+function sees(query: Token, key: Token): boolean {
   const sameSequence = query.example === key.example && (key.side === query.side || key.side === -1);
-  return sameSequence && key.position <= query.position && key.position > query.position - window;
+  return sameSequence && key.position <= query.position;
 }
 
 /** The T x T mask that ranges describe; `byKey` for ranges of queries. A pair seen twice fails. */
@@ -75,7 +75,7 @@ function maskFromRanges(ranges: Uint32Array, { T, byKey }: { T: number; byKey: b
 
 function checkBatch(
   batch: Batch,
-  { examples, sharePrompt, window }: { examples: Example[]; sharePrompt: boolean; window: number },
+  { examples, sharePrompt }: { examples: Example[]; sharePrompt: boolean },
 ): void {
   const tokens = layout(examples, sharePrompt), [T, N, S, uniques] = batch.counts;
   assertEquals([batch.tokenCount, T], [tokens.length, roundUp8(tokens.length)]);
@@ -83,9 +83,7 @@ function checkBatch(
   assertEquals([...batch.positions], [...tokens.map((t) => t.position), ...Array(T - tokens.length).fill(0)]);
 
   const wanted = new Uint8Array(T * T);
-  tokens.forEach((query, q) =>
-    tokens.forEach((key, k) => wanted[q * T + k] = sees(query, key, window) ? 1 : 0)
-  );
+  tokens.forEach((query, q) => tokens.forEach((key, k) => wanted[q * T + k] = sees(query, key) ? 1 : 0));
   assertEquals(maskFromRanges(batch.queryRanges, { T, byKey: false }), wanted);
   assertEquals(maskFromRanges(batch.keyRanges, { T, byKey: true }), wanted);
 
@@ -139,16 +137,13 @@ function checkBatch(
 
 const UNBOUNDED = { tokens: 1 << 20, targets: 1 << 20, segments: 1 << 20 };
 
-Deno.test("collate: visibility, targets and lists agree with the sequences, shared or not, with windows", () => {
+Deno.test("collate: visibility, targets and lists agree with the sequences, shared or not", () => {
   const random = new Random(7);
   for (let round = 0; round < 60; round++) {
     const arity = 1 + round % 2, sharePrompt = round % 4 < 2;
     const examples = randomExamples(random, { count: 1 + random.below(4), arity });
-    for (const window of [Infinity, 1, 2, 5, 9]) {
-      const slidingWindow = window === Infinity ? null : window;
-      const batch = collate(examples, { shape: UNBOUNDED, sharePrompt, slidingWindow, arity });
-      checkBatch(batch, { examples, sharePrompt, window });
-    }
+    const batch = collate(examples, { shape: UNBOUNDED, sharePrompt, arity });
+    checkBatch(batch, { examples, sharePrompt });
   }
 });
 

@@ -1,5 +1,6 @@
 /** Generation against the goldens, against the float64 network, and against itself in other batches. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { packPrompts } from "../../lib/data/prompts.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { openModelDirectory } from "../../lib/formats/huggingface.ts";
@@ -102,10 +103,7 @@ async function decodedLogits(
   const plans = [await Plan.seal("prefill", fill), await Plan.seal("step", step)] as const;
   try {
     const runs = sequences.map((ids, slot) => ({ slot, tokens: ids.slice(0, prefilled[slot]) }));
-    writePrompts(gpu, prompts, {
-      runs: runs.filter(({ tokens }) => tokens.length > 0),
-      window: params.config.sliding_window,
-    });
+    writePrompts(gpu, prompts, packPrompts(runs.filter(({ tokens }) => tokens.length > 0)));
     plans[0].submit();
     writeTensor(gpu, decoder.settings, samplingSettings(GREEDY));
     const results: Float32Array[] = [];

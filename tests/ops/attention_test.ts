@@ -98,7 +98,8 @@ function record(rec: Recorder, t: Record<string, Tensor>, shape: AttentionShape,
 
 async function check(c: Case): Promise<void> {
   const { H, G, K, spare = 0, dummies = 0, tolerance = 1e-6 } = c;
-  const { T, query, key } = ranges(c.packing, c.window, dummies);
+  const { T, query, key } = ranges(c.packing, undefined, dummies);
+  const seen = ranges(c.packing, c.window, dummies).query;
   const capacity = T + spare;
   const W = (H + 2 * G) * K;
   const scale = 1 / Math.sqrt(K);
@@ -114,7 +115,7 @@ async function check(c: Case): Promise<void> {
     return all;
   };
   const extent = Extent.tokens;
-  const shape = { heads: H, kvHeads: G, headSize: K, scale };
+  const shape = { heads: H, kvHeads: G, headSize: K, scale, window: c.window ?? null };
   const got = await runOp(
     {
       qkv: { shape: [capacity, W], data: qkv, extent },
@@ -128,7 +129,7 @@ async function check(c: Case): Promise<void> {
     (rec, t) => record(rec, t, shape, { name: "attention", ...(c.variant ? { variant: c.variant } : {}) }),
     { counts: [T], setup: (rec) => rec.flopsPerDispatch = c.flopsPerDispatch ?? Infinity },
   );
-  const known = { T, H, G, K, scale, queryRanges: query };
+  const known = { T, H, G, K, scale, queryRanges: seen };
   const { q, k, v } = split(qkv, T, c);
   const { o, lse } = referenceForward(q, k, { ...known, v });
   const d = referenceBackward(Float64Array.from(dO.subarray(0, T * H * K)), { ...known, q, k, v, o, lse });
@@ -225,7 +226,7 @@ for (const { name } of attentionVariants) {
  */
 async function checkLong({ T, H, G, K }: { T: number; H: number; G: number; K: number }): Promise<void> {
   const W = (H + 2 * G) * K;
-  const shape = { heads: H, kvHeads: G, headSize: K, scale: 1 / Math.sqrt(K) };
+  const shape = { heads: H, kvHeads: G, headSize: K, scale: 1 / Math.sqrt(K), window: null };
   const qkv = randomNormal(T * W, 3), dO = randomNormal(T * H * K, 4);
   const queryRanges = new Uint32Array(T * 4), keyRanges = new Uint32Array(T * 8);
   for (let t = 0; t < T; t++) {
@@ -299,7 +300,7 @@ Deno.test("attention: 8192 tokens, one key head for 8", () => checkLong({ T: 819
 Deno.test("attention: every variant plans without a device; wrong shapes are refused by name", () => {
   const gpu = nullGpu();
   const rec = new Recorder(gpu);
-  const shape = { heads: 4, kvHeads: 2, headSize: 16, scale: 0.25 };
+  const shape = { heads: 4, kvHeads: 2, headSize: 16, scale: 0.25, window: null };
   const tensor = (name: string, columns: number) => rec.tensor(name, [24, columns]);
   const ranges = tensor("ranges", 4);
   for (const variant of [undefined, ...attentionVariants.map(({ name }) => name)]) {

@@ -1,109 +1,19 @@
 /** The decoding kernels against float64, on this adapter, in the variants for software adapters and for GPUs. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Recorder } from "../../lib/gpu/recorder.ts";
-import { type Gpu, nullGpu } from "../../lib/gpu/device.ts";
+import { nullGpu } from "../../lib/gpu/device.ts";
 import { Prepared } from "../../lib/gpu/prepared.ts";
 import { Extent, residentTensor } from "../../lib/gpu/tensor.ts";
 import { decodeAttention, decodeEmbedding, fillCache, STATE_HEADER } from "../../lib/ops/decode.ts";
-import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
-import { difference, randomNormal, runOp, testGpu } from "../harness.ts";
-import { toBf16 } from "../reference/matmul.ts";
-import { attention, linear, rmsnorm, rope, swiglu } from "../reference/ops.ts";
+import { decodeLinear } from "../../lib/ops/decode_linear.ts";
+import { decodeCases } from "../cases/decode.ts";
+import { difference, randomNormal, runOp, testCases } from "../harness.ts";
+import { attention, rope } from "../reference/ops.ts";
 
 const wide = (x: Float32Array) => Float64Array.from(x);
 const normal = (count: number, seed: number, scale = 1) => randomNormal(count, seed, scale);
 
-interface LinearCase {
-  readonly B: number;
-  readonly D: number;
-  readonly N: number;
-  readonly norm?: boolean;
-  readonly bias?: boolean;
-  readonly residual?: boolean;
-  readonly swiglu?: boolean;
-  readonly variant?: DecodeVariant;
-}
-
-const LINEAR: readonly LinearCase[] = [
-  { B: 1, D: 64, N: 128, norm: true, bias: true },
-  { B: 1, D: 172, N: 64, residual: true },
-  { B: 3, D: 10, N: 7, norm: true, swiglu: true },
-  { B: 5, D: 36, N: 50, norm: true, swiglu: true },
-  { B: 16, D: 256, N: 96, norm: true, bias: true, residual: true },
-  { B: 16, D: 704, N: 40, residual: true, variant: { uniform: false } },
-  { B: 37, D: 64, N: 33, norm: true }, // more rows than a tile has
-  { B: 1, D: 1, N: 1, norm: true, swiglu: true },
-  { B: 1, D: 256, N: 130, norm: true, swiglu: true, variant: { split: 32 } },
-  { B: 7, D: 132, N: 61, norm: true, bias: true, residual: true, variant: { split: 32 } },
-  { B: 9, D: 10, N: 12, norm: true, swiglu: true, variant: { split: 8, tileRows: 4, tileColumns: 4 } },
-  { B: 20, D: 64, N: 20, variant: { split: 64, tileRows: 2, tileColumns: 1 } },
-];
-
-const FORMS: readonly WeightForm[] = ["buffer", "image", "bf16 buffer", "bf16 image"];
-
-/** Forms that rows of D numbers have. */
-function formsOf(D: number): WeightForm[] {
-  return FORMS.filter((form) => form === "buffer" || (form === "image" ? D % 4 === 0 : D % 8 === 0));
-}
-
-async function checkLinear(spec: LinearCase, form: WeightForm, gpu?: Gpu): Promise<void> {
-  const { B, D, N, variant } = spec;
-  const rows = spec.swiglu ? 2 * N : N;
-  const x = normal(B * D, 1), w = normal(rows * D, 2, 1 / Math.sqrt(D)), gain = normal(D, 3);
-  const bias = normal(N, 4), residual = normal(B * N, 5);
-  const eps = 1e-5;
-  const { y } = await runOp(
-    {
-      x: { shape: [B, D], data: x },
-      w: { shape: [rows, D], data: w },
-      gain: { shape: [D], data: gain },
-      bias: { shape: [N], data: bias },
-      residual: { shape: [B, N], data: residual },
-      y: { shape: [B, N] },
-    },
-    (rec, t) => {
-      const y = decodeLinear(rec, t.x!, t.w!, {
-        name: "y",
-        form,
-        ...(spec.norm ? { norm: { gain: t.gain!, eps } } : {}),
-        ...(spec.bias ? { bias: t.bias! } : {}),
-        ...(spec.residual ? { residual: t.residual! } : {}),
-        ...(spec.swiglu ? { swiglu: true } : {}),
-        ...(variant ? { variant } : {}),
-      });
-      copyOut(rec, y, t.y!);
-    },
-    gpu ? { gpu } : {},
-  );
-  const read = form.startsWith("bf16") ? Float64Array.from(w, toBf16) : wide(w);
-  const input = spec.norm ? rmsnorm(wide(x), wide(gain), { rows: B, width: D, eps }).y : wide(x);
-  let expected = linear(input, read, { rows: B, inputs: D, outputs: rows });
-  if (spec.swiglu) {
-    const take = (from: number) =>
-      Float64Array.from({ length: B * N }, (_, i) => expected[Math.floor(i / N) * rows + from + i % N]!);
-    expected = swiglu(take(0), take(N));
-  }
-  expected = expected.map((value, i) =>
-    value + (spec.bias ? bias[i % N]! : 0) + (spec.residual ? residual[i]! : 0)
-  );
-  // Sums of up to 704 products of order 1/√D, one after the other in float32: about √704 roundings of 6e-8.
-  assert(difference(y!, expected).relative < 2e-6, `${form}: ${JSON.stringify(difference(y!, expected))}`);
-}
-
-for (const spec of LINEAR) {
-  const { B, D, N, variant, ...flags } = spec;
-  const flagged = Object.entries(flags).filter(([, on]) => on).map(([name]) => name).join(" ");
-  Deno.test(`decodeLinear [${B}, ${D}] by ${N} ${flagged} ${JSON.stringify(variant ?? {})}`, async () => {
-    for (const form of formsOf(D)) await checkLinear(spec, form);
-  });
-}
-
-Deno.test("decodeLinear: weights of more rows than a texture has are read by windows", async () => {
-  const gpu = await testGpu();
-  const small = { ...gpu, limits: { ...gpu.limits, maxTextureDimension2D: 64 } };
-  const spec = { B: 3, D: 64, N: 150, norm: true, bias: true, residual: true };
-  for (const form of ["image", "bf16 image"] as const) await checkLinear(spec, form, small);
-});
+testCases(decodeCases);
 
 Deno.test("decodeLinear: images are used where somebody keeps them, bf16 where it is asked for and fits", () => {
   const formOf = (adapter: "software" | "gpu", D: number, options: { kept?: boolean; bf16?: boolean }) => {

@@ -81,7 +81,7 @@ for (const compute of ["f32", "bf16"] as const) {
     const gpu = await testGpu();
     const params = await gpuModel(gpu, fixturePath("qwen2/policy"));
     const set = await pairsOf("qwen2");
-    const packing = packingFor(params, set.examples, { tokenBudget: 200 });
+    const packing = packingFor(set.examples, { tokenBudget: 200 });
     const setup = { loss, hyper, packing, examples: set.examples, compute };
     const engine = await engineFor(gpu, params, setup);
     const rows = set.examples.map((_, i) => i);

@@ -266,7 +266,7 @@ Deno.test("a matrix product is tuned on the adapter, remembered, and the choice 
 /** Records both passes of attention over 700 rows: one whole example of the tuner, and one that is cut off. */
 function recordAttention(rec: Recorder, headSize: number) {
   const [heads, kvHeads] = [8, 4];
-  const shape = { heads, kvHeads, headSize, scale: 0.5 };
+  const shape = { heads, kvHeads, headSize, scale: 0.5, window: null };
   const tensor = (name: string, columns: number) => rec.tensor(name, [700, columns]);
   const qkv = tensor("qkv", (heads + 2 * kvHeads) * headSize);
   const [queryRanges, keyRanges] = [tensor("queryRanges", 4), tensor("keyRanges", 8)];
@@ -384,7 +384,7 @@ Deno.test("fixed choices give the same bits again", async () => {
   const compute = async () => {
     const gpu = await openGpu();
     const params = await gpuModel(gpu, path);
-    const capacity = packingFor(params, set.examples).shape;
+    const capacity = packingFor(set.examples).shape;
     const classes = productsOf(workClasses(gpu, { config, compute: "f32", capacity, training: true }));
     applyChoices(gpu, Object.fromEntries(classes.map(({ key }) => [key, "simple"])));
     const { gradients } = await gpuGradients(gpu, params, { set, loss, hyper: {} });

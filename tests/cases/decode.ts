@@ -1,0 +1,105 @@
+/** Products of a few rows while decoding, with what is fused into them, in every form of the weights. */
+import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
+import { toBf16 } from "../reference/matmul.ts";
+import { linear, rmsnorm, swiglu } from "../reference/ops.ts";
+import { type CaseTensors, float64, type OpCase, spell } from "./case.ts";
+import { randomNormal } from "./random.ts";
+
+/** Sizes of a case: B rows of D inputs, N outputs. */
+export interface DecodeSizes {
+  readonly B: number;
+  readonly D: number;
+  readonly N: number;
+  readonly norm?: boolean;
+  readonly bias?: boolean;
+  readonly residual?: boolean;
+  readonly swiglu?: boolean;
+  readonly variant?: DecodeVariant;
+  readonly form?: WeightForm;
+  /** Rows that a texture has at most: more weights are read by windows. */
+  readonly textureRows?: number;
+}
+
+const EPS = 1e-5;
+
+/** y = x·wᵀ with its neighbours. */
+export function decodeCase(sizes: DecodeSizes): OpCase {
+  const { B, D, N, form = "buffer", variant, textureRows } = sizes;
+  const rows = sizes.swiglu ? 2 * N : N;
+  return {
+    name: `decodeLinear ${spell({ ...sizes, variant: variant && JSON.stringify(variant) })}`,
+    kernels: ["decode_linear"],
+    flops: 2 * B * rows * D,
+    ...(textureRows ? { limits: { maxTextureDimension2D: textureRows } } : {}),
+    tensors: () => ({
+      x: { shape: [B, D], data: randomNormal(B * D, 1) },
+      w: { shape: [rows, D], data: randomNormal(rows * D, 2, 1 / Math.sqrt(D)) },
+      ...(sizes.norm ? { gain: { shape: [D], data: randomNormal(D, 3) } } : {}),
+      ...(sizes.bias ? { bias: { shape: [N], data: randomNormal(N, 4) } } : {}),
+      ...(sizes.residual ? { residual: { shape: [B, N], data: randomNormal(B * N, 5) } } : {}),
+      y: { shape: [B, N], made: true },
+    }),
+    record: (rec, { x, w, gain, bias, residual }) =>
+      void decodeLinear(rec, x!, w!, {
+        name: "y",
+        form,
+        ...(gain ? { norm: { gain, eps: EPS } } : {}),
+        ...(bias ? { bias } : {}),
+        ...(residual ? { residual } : {}),
+        ...(sizes.swiglu ? { swiglu: true } : {}),
+        ...(variant ? { variant } : {}),
+      }),
+    expected: (t) => [{
+      tensor: "y",
+      values: expectedOf(t, { ...sizes, form }),
+      tolerance: 2e-6,
+      reason: "sums of up to 704 products of order 1/√D, one after the other: about √704 roundings of 6e-8",
+    }],
+  };
+}
+
+function expectedOf(t: CaseTensors, { B, D, N, form, swiglu: gated }: DecodeSizes): Float64Array {
+  const rows = gated ? 2 * N : N;
+  const w = form!.startsWith("bf16") ? float64(t.w).map(toBf16) : float64(t.w);
+  const input = t.gain
+    ? rmsnorm(float64(t.x), float64(t.gain), { rows: B, width: D, eps: EPS }).y
+    : float64(t.x);
+  let y = linear(input, w, { rows: B, inputs: D, outputs: rows });
+  if (gated) {
+    const all = y;
+    const take = (from: number) =>
+      Float64Array.from({ length: B * N }, (_, i) => all[Math.floor(i / N) * rows + from + i % N]!);
+    y = swiglu(take(0), take(N));
+  }
+  const added = (name: string, at: number) => t[name] ? t[name].data![at]! : 0;
+  return y.map((value, i) => value + added("bias", i % N) + added("residual", i));
+}
+
+const SIZES: readonly DecodeSizes[] = [
+  { B: 1, D: 64, N: 128, norm: true, bias: true },
+  { B: 1, D: 172, N: 64, residual: true },
+  { B: 3, D: 10, N: 7, norm: true, swiglu: true },
+  { B: 5, D: 36, N: 50, norm: true, swiglu: true },
+  { B: 16, D: 256, N: 96, norm: true, bias: true, residual: true },
+  { B: 16, D: 704, N: 40, residual: true, variant: { uniform: false } },
+  { B: 37, D: 64, N: 33, norm: true }, // more rows than a tile has
+  { B: 1, D: 1, N: 1, norm: true, swiglu: true },
+  { B: 1, D: 256, N: 130, norm: true, swiglu: true, variant: { split: 32 } },
+  { B: 7, D: 132, N: 61, norm: true, bias: true, residual: true, variant: { split: 32 } },
+  { B: 9, D: 10, N: 12, norm: true, swiglu: true, variant: { split: 8, tileRows: 4, tileColumns: 4 } },
+  { B: 20, D: 64, N: 20, variant: { split: 64, tileRows: 2, tileColumns: 1 } },
+];
+
+const FORMS: readonly WeightForm[] = ["buffer", "image", "bf16 buffer", "bf16 image"];
+
+/** Forms that rows of D numbers have. */
+function formsOf(D: number): WeightForm[] {
+  return FORMS.filter((form) => form === "buffer" || (form === "image" ? D % 4 === 0 : D % 8 === 0));
+}
+
+export const decodeCases: readonly OpCase[] = [
+  ...SIZES.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),
+  ...(["image", "bf16 image"] as const).map((form) =>
+    decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, form, textureRows: 64 })
+  ),
+];
