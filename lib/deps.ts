@@ -8,11 +8,12 @@ export { Template } from "npm:@huggingface/jinja@0.5.11";
 
 /** Parquet is read by few runs: its cost is paid when one does. */
 export async function loadParquet() {
-  const [parquet, { compressors }] = await Promise.all([
+  const [parquet, { parquetHeader }, { compressors }] = await Promise.all([
     import("npm:hyparquet@1.31.5"),
+    import("npm:hyparquet@1.31.5/src/column.js"),
     import("npm:hyparquet-compressors@1.1.2"),
   ]);
-  return { parquet, compressors };
+  return { parquet, parquetHeader, compressors };
 }
 
 /** YAML is read only where a config file is written in it. */

@@ -68,7 +68,7 @@ function encodeConversation(
   const sides = answers.map((answer) => {
     if (answer.every(saysNothing)) return { completion: [], straddles: false };
     const whole = renderer.whole([...history, ...answer]);
-    renderer.checkContinues(start, whole);
+    renderer.checkContinues(start, whole, answer);
     return split({ prompt, whole, answer: whole.slice(start.length), specialTokens: false }, tokenizer);
   });
   return {

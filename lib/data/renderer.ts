@@ -53,8 +53,17 @@ export class Renderer {
   }
 
   /** Throws where the template writes a conversation otherwise once it goes on. */
-  checkContinues(start: string, whole: string): void {
+  checkContinues(start: string, whole: string, answer: readonly Message[] = []): void {
     if (whole.startsWith(start)) return;
+    const [first] = answer;
+    if (first && first.role !== "assistant") {
+      throw new InputError(
+        `${this.#where}: an answer begins with a turn of the role ${
+          JSON.stringify(first.role)
+        }; the assistant's was ` +
+          "wanted, after what chosen and rejected have in common. Mend or delete the row.",
+      );
+    }
     throw new InputError(
       `${this.#where}: the chat template does not write the conversation as a continuation of its prompt: the ` +
         `prompt ends in ${JSON.stringify(start.slice(-40))}, the whole conversation has ${

@@ -1,149 +1,94 @@
 /**
- * Rows of a data file: JSONL, a JSON array, or Parquet.
+ * The rows of a data source: a file (JSONL, a JSON array or Parquet, the first two also gzipped), a pipe, or a folder of
+ * such files.
  */
-import { loadParquet } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { openFile, openStream, readText } from "../io/files.ts";
-import { describe } from "../io/json.ts";
+import { isDirectory, listDirectory, STANDARD_INPUT } from "../io/files.ts";
+import { fileRows } from "./sources/open.ts";
+import { parsed, type RawRow, type StoredRow } from "./sources/raw.ts";
 
-/** One row as stored. */
-export interface RawRow {
-  /** Zero-based index among the file's rows. */
-  readonly index: number;
-  /** Where it stands, for messages: `pairs.jsonl:12`, or `pairs.parquet: row 11`. */
-  readonly where: string;
-  readonly value: unknown;
+export { outline, parsed, type RawRow, type StoredRow } from "./sources/raw.ts";
+
+/** The rows of a source, in order. */
+export async function* readRows(source: string): AsyncGenerator<RawRow> {
+  for await (const row of readStoredRows(source)) yield parsed(row);
 }
+
+/** As {@link readRows}, with JSON text not yet taken apart. */
+export async function* readStoredRows(source: string): AsyncGenerator<StoredRow> {
+  let index = 0;
+  for (const path of await filesOf(source)) {
+    for await (const row of fileRows(path)) yield { ...row, index: index++ };
+  }
+}
+
+const DATA_FILE = /\.(jsonl|ndjson|json)(\.gz)?$|\.parquet$/i;
+/** What lies beside the data in a data set's folder. */
+const NO_ROWS = /^(dataset_infos?|dataset_dict|state|config|metadata)\.json$/;
+/** As the hub names the files of a split: `train-00000-of-00005.parquet`, `test.jsonl`, `data/train/0.parquet`. */
+const SPLIT = /^([a-z]+(?:_[a-z]+)*)(?:-\d{5}-of-\d{5}(?:-[0-9a-f]+)?)?\.[a-z.]+$/i;
 
 /**
- * The rows of a file, in order; blank lines of a JSONL file are no rows.
+ * The files of a source. A folder stands for its shards, by name; where its files are of several splits, as on the hub,
+ * the one that is named (`folder:test`) or `train`.
  *
- * @throws {InputError} when there is no such file, or naming file and line of what is not JSON
+ * @throws {InputError} where a folder holds no data file, or not the split that is asked for
  */
-export async function* readRows(path: string): AsyncGenerator<RawRow> {
-  const first = await firstBytes(path);
-  const magic = new TextDecoder().decode(first.subarray(0, 4));
-  if (magic === "PAR1") yield* parquetRows(path);
-  else if (firstCharacter(first) === "[") yield* arrayRows(path);
-  else yield* lineRows(path);
+export async function filesOf(source: string): Promise<string[]> {
+  if (STANDARD_INPUT.includes(source)) return [source];
+  if (await isDirectory(source)) return await shards(source, undefined);
+  const colon = source.lastIndexOf(":");
+  const folder = source.slice(0, Math.max(0, colon));
+  return folder !== "" && await isDirectory(folder)
+    ? await shards(folder, source.slice(colon + 1))
+    : [source];
 }
 
-const WANTED = "a data file (JSONL, JSON or Parquet)";
-
-async function firstBytes(path: string): Promise<Uint8Array> {
-  const reader = (await openStream(path, WANTED)).getReader();
-  const { value } = await reader.read();
-  await reader.cancel();
-  return value ?? new Uint8Array();
-}
-
-function firstCharacter(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes).trimStart().charAt(0); // the decoder takes a byte order mark off
-}
-
-async function* lineRows(path: string): AsyncGenerator<RawRow> {
-  let index = 0, line = 0;
-  for await (const text of lines(path)) {
-    line++;
-    if (text.trim() === "") continue;
-    const where = `${path}:${line}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new InputError(
-        `${where}: not valid JSON (${
-          (error as Error).message
-        }). Each line must be one JSON object; mend or delete the line.`,
-      );
-    }
-    yield { index: index++, where, value };
-  }
-}
-
-/** The lines of a UTF-8 file, read as a stream, without their ends. */
-async function* lines(path: string): AsyncGenerator<string> {
-  const bytes = await openStream(path, WANTED);
-  const stream = bytes.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
-  let rest: string[] = [], count = 0;
-  try {
-    for await (const chunk of stream) {
-      let start = 0;
-      for (let end; (end = chunk.indexOf("\n", start)) >= 0; start = end + 1) {
-        rest.push(chunk.slice(start, end));
-        yield rest.join("");
-        rest = [];
-        count++;
-      }
-      rest.push(chunk.slice(start));
-    }
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new InputError(`${path}: not valid UTF-8 text, after line ${count}. Save the file as UTF-8.`);
-  }
-  const last = rest.join("");
-  if (last !== "") yield last;
-}
-
-async function* arrayRows(path: string): AsyncGenerator<RawRow> {
-  let values: unknown[];
-  try {
-    values = JSON.parse(await readText(path));
-  } catch (error) {
+async function shards(folder: string, split: string | undefined): Promise<string[]> {
+  const names = await dataFiles(folder, "");
+  if (names.length === 0) {
     throw new InputError(
-      `${path}: begins as a JSON array but is not valid JSON (${
-        (error as Error).message
-      }). Mend the file, or save it again.`,
+      `${folder}: is a directory without data files; JSONL, JSON (plain or .gz) or Parquet was expected in it. ` +
+        "Name a data file, or a folder that holds some.",
     );
   }
-  for (const [index, value] of values.entries()) yield { index, where: `${path}: element ${index}`, value };
-}
-
-/** Rows are fetched in blocks, so that a large file is never wholly in memory. */
-const PARQUET_BLOCK = 1000;
-
-async function* parquetRows(path: string): AsyncGenerator<RawRow> {
-  const { parquet, compressors } = await loadParquet();
-  const file = await openFile(path, WANTED);
-  try {
-    const buffer = {
-      byteLength: file.sizeBytes,
-      slice: async (start: number, end = file.sizeBytes): Promise<ArrayBuffer> => {
-        const bytes = new Uint8Array(end - start);
-        await file.fill(start, bytes);
-        return bytes.buffer;
-      },
-    };
-    const metadata = await parquet.parquetMetadataAsync(buffer);
-    const count = Number(metadata.num_rows);
-    for (let rowStart = 0; rowStart < count; rowStart += PARQUET_BLOCK) {
-      const rowEnd = Math.min(count, rowStart + PARQUET_BLOCK);
-      const block = await parquet.parquetReadObjects({
-        file: buffer,
-        metadata,
-        compressors,
-        rowStart,
-        rowEnd,
-      });
-      for (const [i, value] of block.entries()) {
-        yield { index: rowStart + i, where: `${path}: row ${rowStart + i}`, value };
-      }
-    }
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(
-      `${path}: the Parquet file could not be read (${
-        (error as Error).message
-      }). Save it again, or convert it to JSONL.`,
-    );
-  } finally {
-    file.close();
+  const splits = new Map<string, string[]>();
+  for (const name of names) {
+    const key = splitOf(name);
+    splits.set(key, [...(splits.get(key) ?? []), name]);
   }
+  const wanted = split ?? (splits.has("train") && splits.size > 1 ? "train" : undefined);
+  const chosen = wanted === undefined ? names : splits.get(wanted);
+  if (!chosen) {
+    throw new InputError(
+      `${folder}: holds no files of a split ${JSON.stringify(wanted)}; there are ${
+        [...splits.keys()].join(", ")
+      }. ` +
+        "Name one of them.",
+    );
+  }
+  return chosen.map((name) => `${folder.replace(/\/+$/, "")}/${name}`);
 }
 
-/** The keys and kinds of a row, for messages: `{prompt: a string, chosen: nothing}`. */
-export function outline(value: unknown): string {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return describe(value);
-  const entries = Object.entries(value).slice(0, 8).map(([key, entry]) => `${key}: ${describe(entry)}`);
-  return `{${entries.join(", ")}}`;
+/** `train` for `train-00000-of-00002.parquet` and for `train/0.parquet`. */
+function splitOf(name: string): string {
+  const parts = name.split("/"), file = parts.at(-1)!;
+  const folder = parts.length > 1 && parts.at(-2) !== "data" ? parts.at(-2)! : undefined;
+  return folder ?? SPLIT.exec(file)?.[1] ?? file;
+}
+
+/** Data files in a folder and, where it has none itself, below it. */
+async function dataFiles(root: string, under: string): Promise<string[]> {
+  const entries = await listDirectory(under === "" ? root : `${root}/${under}`);
+  const visible = entries.filter(({ name }) => !name.startsWith("."));
+  const path = (name: string) => under === "" ? name : `${under}/${name}`;
+  const files = visible.filter(({ name, isDirectory }) =>
+    !isDirectory && DATA_FILE.test(name) && !NO_ROWS.test(name)
+  ).map((e) => path(e.name));
+  if (files.length > 0) return files;
+  const below: string[] = [];
+  for (const { name, isDirectory } of visible) {
+    if (isDirectory) below.push(...await dataFiles(root, path(name)));
+  }
+  return below;
 }

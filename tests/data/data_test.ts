@@ -393,7 +393,10 @@ Deno.test("malformed data: file and line, what was found and what is wanted", as
     [`${good}\n{"text": "x"}`, "rows.jsonl:2: a text row of text, but"],
     [`${good}\n{"prompt": [], "chosen": [], "rejected": []}`, "rows.jsonl:2: a pair row of chat"],
     ["", "the file has no rows"],
-    ["[1, 2", "begins as a JSON array but is not valid JSON"],
+    [`[${good}, 2`, "begins as a JSON array but is not valid JSON (it ends in element 1"],
+    [`[${good}, ]`, "nothing before the bracket after 1 elements"],
+    [`[${good}] ,`, "something follows its closing bracket"],
+    [`[${good}, {"a": }]`, "rows.jsonl: element 1: not valid JSON"],
   ];
   for (const [text, message] of cases) {
     await assertRejects(() => load(text, { tokenizer }), InputError, message);
@@ -407,7 +410,6 @@ Deno.test("malformed data: file and line, what was found and what is wanted", as
     InputError,
     "/nowhere.jsonl: no such file",
   );
-  await assertRejects(() => loadExamples(FIXTURES, { tokenizer }), InputError, "is a directory");
   await inTemporary(async (path) => {
     await Deno.writeFile(`${path}/x.jsonl`, Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d));
     await assertRejects(() => loadExamples(`${path}/x.jsonl`, { tokenizer }), InputError, "not valid UTF-8");
