@@ -8,7 +8,7 @@ import { readArguments } from "./arguments.ts";
 
 /** What a task's work is handed besides its options. */
 export interface TaskHooks {
-  /** Aborted by the first Ctrl-C (or SIGTERM); the second ends the process at once. */
+  /** Aborted by the first Ctrl-C (or SIGTERM, or SIGHUP); the second ends the process at once. */
   readonly signal: AbortSignal;
   /** Shows an event on standard error. */
   readonly onEvent: (event: TrainEvent) => void;
@@ -23,22 +23,13 @@ export async function runTask<T>(
   options: OptionSet<T>,
   work: (given: Partial<T>, hooks: TaskHooks) => Promise<void>,
 ): Promise<never> {
-  prepareEnvironment();
   const controller = new AbortController();
-  let interruptedAt = 0;
-  for (const name of interruptions()) {
-    Deno.addSignalListener(name, () => {
-      if (!controller.signal.aborted) {
-        interruptedAt = performance.now();
-        writeError("\ninterrupted: ending as soon as the work at hand is done; once more to end at once\n");
-        controller.abort();
-      } else if (performance.now() - interruptedAt > ECHO_MS) Deno.exit(INTERRUPTED);
-    });
-  }
+  listenToSignals(controller);
   const progress = new Progress(terminal());
   const onEvent = (event: TrainEvent) => writeError(progress.show(event, performance.now() / 1000));
   let status = 0;
   try {
+    prepareEnvironment();
     const { help, configPath, flags } = readArguments(Deno.args, options);
     if (help) {
       console.log(options.help());
@@ -54,10 +45,30 @@ export async function runTask<T>(
   Deno.exit(controller.signal.aborted && status === 0 ? INTERRUPTED : status);
 }
 
-/** Writes text to standard error, all of it, as it is. */
+let errorLost = false;
+
+/** Writes text to standard error, all of it, as it is. Where nobody reads it any more, the work goes on unseen. */
 export function writeError(text: string): void {
   let bytes = new TextEncoder().encode(text);
-  while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
+  try {
+    while (bytes.length > 0 && !errorLost) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
+  } catch {
+    errorLost = true; // a closed pipe, a terminal that is gone, a full disk below a log
+  }
+}
+
+/** Aborts at the first signal; the second (but for a terminal that closes) ends the process at once. */
+function listenToSignals(controller: AbortController): void {
+  let interruptedAt = 0;
+  for (const name of interruptions()) {
+    Deno.addSignalListener(name, () => {
+      if (!controller.signal.aborted) {
+        interruptedAt = performance.now();
+        writeError("\ninterrupted: ending as soon as the work at hand is done; once more to end at once\n");
+        controller.abort();
+      } else if (name !== "SIGHUP" && performance.now() - interruptedAt > ECHO_MS) Deno.exit(INTERRUPTED);
+    });
+  }
 }
 
 /** Writes one JSON object per line to standard output. */
@@ -98,9 +109,9 @@ function terminal(): { terminal: boolean; columns?: number } {
   }
 }
 
-/** Windows knows no SIGTERM. */
+/** What asks a process to end, or tells it that its terminal is gone. Windows knows no SIGTERM. */
 function interruptions(): Deno.Signal[] {
-  return Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  return Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK", "SIGHUP"] : ["SIGINT", "SIGTERM", "SIGHUP"];
 }
 
 /**

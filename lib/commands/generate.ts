@@ -101,7 +101,9 @@ export async function generate(
   hooks: RunHooks = {},
 ): Promise<{ rows: GenerationRow[] }> {
   const options = generateOptions.resolve(given);
-  if (options.output !== undefined) await checkOutput(options.output);
+  if (options.output !== undefined) {
+    await checkOutput(options.output, options.prompts === undefined ? [] : [options.prompts]);
+  }
   const model = await openModel(options.model, { ...hooks, adapter: options.adapter });
   try {
     return { rows: await generateRows(model, options, hooks) };

@@ -123,7 +123,7 @@ export async function score(
   hooks: RunHooks = {},
 ): Promise<{ rows: ScoreRow[]; summary: string }> {
   const options = scoreOptions.resolve(given);
-  if (options.output !== undefined) await checkOutput(options.output);
+  if (options.output !== undefined) await checkOutput(options.output, [options.data]);
   const policy = await openModel(options.model, { ...hooks, adapter: options.adapter });
   const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
   if (reference) checkVocabularies(policy, reference);

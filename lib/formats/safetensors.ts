@@ -42,13 +42,8 @@ const PIECE_BYTES = 1 << 24;
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const file = await openFile(path, "a safetensors file");
-  try {
-    const { tensors, metadata } = await readHeader(file);
-    return makeReader(file, tensors, metadata);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+  const { tensors, metadata } = await readHeader(file);
+  return makeReader(file, tensors, metadata);
 }
 
 function makeReader(

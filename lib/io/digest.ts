@@ -29,17 +29,13 @@ export interface FileDigest {
 export async function digestFile(path: string, wanted = "a file"): Promise<FileDigest> {
   const hasher = await sha256();
   const file = await openFile(path, wanted);
-  try {
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, file.sizeBytes));
-    for (let done = 0; done < file.sizeBytes; done += piece.length) {
-      const part = piece.subarray(0, Math.min(piece.length, file.sizeBytes - done));
-      await file.fill(done, part);
-      hasher.update(part);
-    }
-    return { size: file.sizeBytes, sha256: hasher.digest("hex") };
-  } finally {
-    file.close();
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, file.sizeBytes));
+  for (let done = 0; done < file.sizeBytes; done += piece.length) {
+    const part = piece.subarray(0, Math.min(piece.length, file.sizeBytes - done));
+    await file.fill(done, part);
+    hasher.update(part);
   }
+  return { size: file.sizeBytes, sha256: hasher.digest("hex") };
 }
 
 /** How a sealed file ends: the digest of its bytes as they are with this value empty. */

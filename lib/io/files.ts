@@ -123,12 +123,16 @@ export async function removeTree(path: string): Promise<void> {
   }
 }
 
-/** A file open for reading from anywhere. */
+/**
+ * A file that is read from anywhere. It is opened for each read, so that no handle can be forgotten, and must stay the
+ * file that it was.
+ */
 export interface RandomAccessFile {
   readonly path: string;
   readonly sizeBytes: number;
-  /** Fills `bytes` from `offset` on. Reads that overlap in time wait for each other. */
+  /** Fills `bytes` from `offset` on. */
   fill(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Ends the use; no handle is held meanwhile. */
   close(): void;
 }
 
@@ -136,36 +140,33 @@ export interface RandomAccessFile {
 const READ_BYTES = 1 << 30;
 
 /**
- * Opens a file for reading from anywhere.
+ * Looks at a file that is to be read from anywhere.
  *
  * @throws {InputError} where there is no such file, or it is none that has a size; `wanted` says what should be there
  */
 export async function openFile(path: string, wanted: string): Promise<RandomAccessFile> {
-  const file = await open(path, wanted);
-  const { isFile, size: sizeBytes } = await file.stat();
-  if (!isFile) {
-    file.close();
-    throw new InputError(`${path}: is no regular file; ${wanted} was expected. Check the path.`);
-  }
-  // One handle has one position.
-  let turn: Promise<unknown> = Promise.resolve();
-  const fill = async (offset: number, bytes: Uint8Array) => {
-    await file.seek(offset, Deno.SeekMode.Start);
-    for (let done = 0; done < bytes.length;) {
-      const got = await file.read(bytes.subarray(done, done + READ_BYTES));
-      if (got === null) throw new InputError(`${path}: the file ended early; it changed while it was read.`);
-      done += got;
-    }
-  };
+  using first = await open(path, wanted);
+  const { isFile, size: sizeBytes, ...info } = await first.stat();
+  if (!isFile) throw new InputError(`${path}: is no regular file; ${wanted} was expected. Check the path.`);
   return {
     path,
     sizeBytes,
-    fill(offset, bytes) {
-      const result = turn.then(() => fill(offset, bytes));
-      turn = result.catch(() => {});
-      return result;
+    async fill(offset, bytes) {
+      using file = await open(path, wanted);
+      const now = await file.stat();
+      const same = now.size === sizeBytes && now.ino === info.ino && now.dev === info.dev &&
+        now.mtime?.getTime() === info.mtime?.getTime();
+      if (!same) throw new InputError(`${path}: the file changed while it was in use. Start again.`);
+      await file.seek(offset, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) {
+        const got = await file.read(bytes.subarray(done, done + READ_BYTES));
+        if (got === null) {
+          throw new InputError(`${path}: the file ended early; it changed while it was read.`);
+        }
+        done += got;
+      }
     },
-    close: () => file.close(),
+    close() {},
   };
 }
 

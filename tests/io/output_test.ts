@@ -40,6 +40,8 @@ Deno.test("score, generate, export and train refuse before they open an adapter"
     const other = fixturePath("mistral/policy");
     const cases: [() => Promise<unknown>, RegExp][] = [
       [() => score({ model, data, output }, hooks), /no directory/],
+      [() => score({ model, data, output: data }, hooks), /would be lost/],
+      [() => generate({ model, prompts: data, output: data }, hooks), /would be lost/],
       [() => score({ model, data, loss_type: "sft" }, hooks), /pairs/],
       [() => score({ model, data, ref_model: other }, hooks), /vocabulary of \d+ tokens/],
       [() => generate({ model, prompt: "Q:", output }, hooks), /no directory/],
@@ -87,4 +89,24 @@ Deno.test("a signal ends the reference pass; the run can be started again from t
     assertEquals(JSON.parse(await Deno.readTextFile(`${dir}/run/config.json`)).max_steps, 1);
     const { metrics } = await train({ output_dir: `${dir}/run`, resume: true });
     assertEquals(metrics.length, 1);
+  }));
+
+Deno.test("a task that fails keeps no file open", {
+  ignore: Deno.build.os !== "linux",
+}, () =>
+  inTempDir(async (dir) => {
+    const model = fixturePath("llama/policy"), bad = `${dir}/bad.jsonl`;
+    await Deno.writeTextFile(bad, '{"prompt": 1}\n');
+    const opened = () => [...Deno.readDirSync("/proc/self/fd")].length;
+    const fail = async () => {
+      await assertRejects(() => score({ model, data: bad }), InputError);
+      await assertRejects(() => score({ model, data: `${dir}/none` }), InputError);
+      await assertRejects(() => train({ model, data: bad, output_dir: `${dir}/run` }), InputError);
+      await assertRejects(() => generate({ model, prompts: bad }), InputError);
+      await assertRejects(() => exportModel({ model, output: bad }), InputError);
+    };
+    await fail();
+    const before = opened();
+    for (let i = 0; i < 5; i++) await fail();
+    assertEquals(opened(), before);
   }));

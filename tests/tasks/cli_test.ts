@@ -152,7 +152,14 @@ Deno.test({
       hooks.signal.addEventListener("abort", () => console.log("heard"));
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     `;
-    for (const body of [politely, finishing, stubborn]) {
+    const cases = [
+      [politely, "SIGINT"],
+      [politely, "SIGTERM"],
+      [politely, "SIGHUP"],
+      [finishing, "SIGINT"],
+      [stubborn, "SIGINT"],
+    ] as const;
+    for (const [body, signal] of cases) {
       await inTempDir(async (folder) => {
         await Deno.writeTextFile(`${folder}/task.ts`, taskSource(body));
         const config = new URL("deno.json", ROOT).pathname;
@@ -160,7 +167,7 @@ Deno.test({
         const child = deno([...args, `${folder}/task.ts`, "--model", "m", "--data", "d"]).spawn();
         const [ours, theirs] = child.stdout.tee();
         await until(ours, "ready");
-        child.kill("SIGINT");
+        child.kill(signal);
         if (body === stubborn) {
           await until(theirs, "heard");
           // What follows within half a second counts as the same signal, arriving twice.
@@ -174,4 +181,25 @@ Deno.test({
       });
     }
   },
+});
+
+Deno.test("cli: nobody reading standard error or output is no error: the work goes on to its end", async () => {
+  await inTempDir(async (folder) => {
+    const body = `
+      for (let i = 0; i < 300; i++) {
+        hooks.onEvent({ type: "notice", text: "x".repeat(1000) });
+        console.log("y".repeat(1000));
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      await Deno.writeTextFile(${JSON.stringify(`${folder}/done`)}, "");
+    `;
+    await Deno.writeTextFile(`${folder}/task.ts`, taskSource(body));
+    const config = new URL("deno.json", ROOT).pathname;
+    const args = ["run", "--no-check", "--no-prompt", "--allow-env", "--allow-read", "--allow-write"];
+    const child = deno([...args, "--config", config, `${folder}/task.ts`, "--model", "m", "--data", "d"])
+      .spawn();
+    await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
+    assertEquals((await child.status).code, 0);
+    await Deno.stat(`${folder}/done`);
+  });
 });
