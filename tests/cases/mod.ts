@@ -1,4 +1,5 @@
 /** Every table of cases, by op. */
+import { attentionCases } from "./attention_table.ts";
 import type { OpCase } from "./case.ts";
 import { decodeCases } from "./decode.ts";
 import { embeddingCases } from "./embedding.ts";
@@ -12,6 +13,7 @@ export type { OpCase } from "./case.ts";
 export { runCase } from "./run.ts";
 
 export const cases: Readonly<Record<string, readonly OpCase[]>> = {
+  attention: attentionCases,
   decode: decodeCases,
   embedding: embeddingCases,
   head: headCases,
