@@ -1,15 +1,15 @@
 /**
  * A model's tokenizer: text to ids and back, and the chat template.
  *
- * `tokenizer.json` is run by @huggingface/tokenizers; what that library does differently from the Rust one that
- * the models were trained with is mended or refused in `tokenizer_repair.ts`.
+ * `tokenizer.json` is run by the room `tokenizer/`, as the Rust library runs it that models are trained with; what lies
+ * beside it counts as in Transformers 5.
  */
-import { Tokenizer as HubTokenizer } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
+import { listDirectory, readTextIfPresent } from "../io/files.ts";
 import { readJsonObject } from "../io/json.ts";
 import { type ChatTemplate, findTemplate, type Message } from "./chat.ts";
-import { repairDecoder, repairDefinition, replaceBpe } from "./tokenizer_repair.ts";
+import { Pipeline } from "./tokenizer/pipeline.ts";
+import { addBeside, readSettings, tokenContent, type TokenizerSettings } from "./tokenizer/settings.ts";
 
 /** A loaded tokenizer. */
 export interface Tokenizer {
@@ -19,6 +19,8 @@ export interface Tokenizer {
    * The ids of `text`. Special tokens that are spelled out in the text are recognised either way; with
    * `specialTokens` the tokenizer's own BOS goes before (where it has one, and never twice). An EOS that some
    * tokenizers add is never added: the contract's EOS belongs to completions.
+   *
+   * @throws {InputError} where a token is no row of the model that the tokenizer was opened for
    */
   encode(text: string, options?: { specialTokens?: boolean }): number[];
   /** The text of `ids`; special tokens are spelled out unless `skipSpecialTokens`. */
@@ -46,12 +48,6 @@ export interface Tokenizer {
   readonly hash: string;
 }
 
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special?: boolean;
-}
-
 /**
  * Loads `tokenizer.json`, `tokenizer_config.json` and the chat template of a model directory.
  *
@@ -59,103 +55,89 @@ interface AddedToken {
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const file = `${path}/tokenizer.json`;
+  if (await readTextIfPresent(file) === undefined) throw await missingTokenizer(path);
   const definition = await readJsonObject(file, "a tokenizer");
-  const configText = await readTextIfPresent(`${path}/tokenizer_config.json`);
-  const config = configText === undefined
-    ? {}
-    : await readJsonObject(`${path}/tokenizer_config.json`, "the tokenizer's settings");
-  await addSpecialTokens(path, config);
-  const chat = await findTemplate(path, config);
-  let library: HubTokenizer;
-  try {
-    library = replaceBpe(repairDefinition(definition, file), (whole) => new HubTokenizer(whole, config));
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`${file}: the tokenizer could not be set up: ${(error as Error).message}`);
-  }
-  repairDecoder(library.decoder);
-  return wrap(library, {
+  const settings = await readSettings(path);
+  return await createTokenizer({
     path,
-    config,
-    chat,
-    added: (definition.added_tokens ?? []) as AddedToken[],
-    hash: await sha256Hex(JSON.stringify([definition, config, chat?.source ?? null])),
+    definition,
+    settings,
+    chat: await findTemplate(path, settings.config),
   });
 }
 
-/** Older versions of Transformers name a tokenizer's special tokens in a file of their own. */
-async function addSpecialTokens(path: string, config: Record<string, unknown>): Promise<void> {
-  const file = `${path}/special_tokens_map.json`;
-  if (await readTextIfPresent(file) === undefined) return;
-  for (const [role, token] of Object.entries(await readJsonObject(file, "the tokenizer's special tokens"))) {
-    config[role] ??= token;
-  }
+async function missingTokenizer(path: string): Promise<InputError> {
+  const others = [
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tiktoken.model",
+    "tekken.json",
+  ];
+  const found = (await listDirectory(path)).map(({ name }) => name).filter((name) => others.includes(name));
+  return new InputError(
+    `${path}/tokenizer.json: no such file; a tokenizer was expected there. ` +
+      (found.length > 0
+        ? `The directory has ${
+          found.join(" and ")
+        }, which are older forms of a tokenizer: convert them once with ` +
+          `Transformers, AutoTokenizer.from_pretrained(${JSON.stringify(path)}).save_pretrained(...).`
+        : "Check the path, or copy the file from the model's repository."),
+  );
 }
 
-interface Parts {
+/** What a tokenizer is made of. */
+export interface TokenizerParts {
+  /** Where it came from, for messages. */
   readonly path: string;
-  readonly config: Record<string, unknown>;
+  /** The content of `tokenizer.json`. */
+  readonly definition: Readonly<Record<string, unknown>>;
+  readonly settings: TokenizerSettings;
   readonly chat: ChatTemplate | undefined;
-  readonly added: readonly AddedToken[];
-  readonly hash: string;
 }
 
-function wrap(library: HubTokenizer, { path, config, chat, added, hash }: Parts): Tokenizer {
+/** A tokenizer from its definition. */
+export async function createTokenizer(
+  { path, definition, settings, chat }: TokenizerParts,
+): Promise<Tokenizer> {
+  const { config } = settings, where = `${path}/tokenizer_config.json`;
+  const pipeline = new Pipeline(definition, `${path}/tokenizer.json`), { added } = pipeline;
+  addBeside(added, settings, where);
+  added.splitsSpecial = config.split_special_tokens === true;
   const idOf = (role: string): number | undefined => {
     const content = tokenContent(config[role]);
-    if (content === undefined) return undefined;
-    const id = library.token_to_id(content);
-    if (id === undefined) {
-      throw new InputError(
-        `${path}/tokenizer_config.json: ${role} is ${
-          JSON.stringify(content)
-        }, which tokenizer.json does not hold. ` +
-          "The two files belong to different tokenizers, or one is damaged: fetch both again.",
-      );
-    }
-    return id;
+    return content === undefined ? undefined : added.idOf(content);
   };
   const bosId = idOf("bos_token"), eosId = idOf("eos_token");
-  const special = new Set(added.filter((token) => token.special).map((token) => token.id));
-  for (const id of [bosId, eosId]) if (id !== undefined) special.add(id);
-  const plain = (text: string): number[] =>
-    text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids;
-  const prefix = findPrefix(library, { config, bosId });
-
-  const decode = (ids: readonly number[], skip: boolean): string => {
-    const kept = skip ? ids.filter((id) => !special.has(id)) : [...ids];
-    return kept.length === 0 ? "" : library.decode(kept, { clean_up_tokenization_spaces: false });
-  };
-  const vocabSize = maxId(library) + 1;
+  // Transformers 5 does not look at add_bos_token where there is a tokenizer.json.
+  const prefix = pipeline.frame?.before ?? [];
+  const decode = (ids: readonly number[], skip: boolean) => pipeline.decode(ids, { skipSpecialTokens: skip });
+  const isSpecial = (id: number) => added.isSpecial(added.tokenOf(id));
   return {
     path,
     encode(text, { specialTokens = false } = {}) {
-      const ids = plain(text);
-      if (ids.some((id) => id === undefined)) {
-        throw new InputError(
-          `${path}/tokenizer.json: no token for a part of ${
-            JSON.stringify(text.slice(0, 60))
-          }, and no unk_token.`,
-        );
-      }
+      const ids = pipeline.encode(text);
       // A text that spells the BOS itself does not get a second one.
       return !specialTokens || prefix.every((id, i) => ids[i] === id) ? ids : [...prefix, ...ids];
     },
     decode: (ids, { skipSpecialTokens = false } = {}) => decode(ids, skipSpecialTokens),
     tokenText(id) {
-      const entry = library.id_to_token(id);
+      const entry = added.tokenOf(id);
       if (entry === undefined) return `<id ${id}>`;
-      if (special.has(id)) return entry;
+      if (isSpecial(id)) return entry;
       // Decoders strip the first piece's leading space: decode behind a known piece and take that off again.
-      const anchor = plain("a"), before = decode(anchor, false), both = decode([...anchor, id], false);
+      const anchor = pipeline.encode("a"),
+        before = decode(anchor, false),
+        both = decode([...anchor, id], false);
       const text = both.startsWith(before) ? both.slice(before.length) : both;
       return text === "" || text.includes("\ufffd") ? entry : text;
     },
     bosId,
     eosId,
     prefix,
-    vocabSize,
-    isSpecial: (id) => special.has(id),
+    vocabSize: pipeline.maxId + 1,
+    isSpecial,
     chatTemplate: chat?.source,
     renderChat(messages, { addGenerationPrompt = false, variables = {} } = {}) {
       if (!chat) {
@@ -166,55 +148,37 @@ function wrap(library: HubTokenizer, { path, config, chat, added, hash }: Parts)
       }
       return chat.render({ ...variables, messages, add_generation_prompt: addGenerationPrompt });
     },
-    hash,
+    hash: await sha256Hex(JSON.stringify([definition, settings, chat?.source ?? null])),
   };
 }
 
-/** `tokenizer_config.json` gives a special token as its text or as an AddedToken object. */
-export function tokenContent(token: unknown): string | undefined {
-  if (typeof token === "string") return token;
-  const content = (token as { content?: unknown } | null | undefined)?.content;
-  return typeof content === "string" ? content : undefined;
-}
-
 /**
- * What goes before a text: `add_bos_token` where the configuration says it (as Transformers does), else whatever
- * the post-processor of `tokenizer.json` puts there.
- */
-function findPrefix(
-  library: HubTokenizer,
-  { config, bosId }: { config: Record<string, unknown>; bosId: number | undefined },
-): number[] {
-  if (typeof config.add_bos_token === "boolean") {
-    return config.add_bos_token && bosId !== undefined ? [bosId] : [];
-  }
-  const bare = library.encode("a", { add_special_tokens: false }).ids;
-  const full = library.encode("a", { add_special_tokens: true }).ids;
-  for (let start = 0; start + bare.length <= full.length; start++) {
-    if (bare.every((id, i) => full[start + i] === id)) return full.slice(0, start);
-  }
-  return [];
-}
-
-function maxId(library: HubTokenizer): number {
-  let most = -1;
-  for (const id of library.get_vocab().values()) if (id > most) most = id;
-  return most;
-}
-
-/**
- * Checks that every id the tokenizer can produce is a row of the model's embedding.
+ * The tokenizer for a model with `vocabSize` rows in its embedding: a text that has a token beyond them is refused.
+ * Tokens beyond them that no text has do no harm.
  *
- * @throws {InputError} when the tokenizer is larger than the model's vocabulary
+ * @throws {InputError} where the tokens that go before or after texts are beyond them
  */
-export function checkVocabulary(tokenizer: Tokenizer, vocabSize: number): void {
-  if (tokenizer.vocabSize <= vocabSize) return;
-  throw new InputError(
-    `${tokenizer.path}: the tokenizer has ids up to ${
-      tokenizer.vocabSize - 1
-    }, the model's vocab_size is ${vocabSize}. ` +
-      "They do not belong together: use the tokenizer that the model was trained with.",
-  );
+export function boundTokenizer(tokenizer: Tokenizer, vocabSize: number): Tokenizer {
+  if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+  const check = (ids: readonly number[]) => {
+    const beyond = ids.find((id) => id >= vocabSize);
+    if (beyond === undefined) return;
+    throw new InputError(
+      `${tokenizer.path}: the token ${
+        JSON.stringify(tokenizer.tokenText(beyond))
+      } has the id ${beyond}, the ` +
+        `model's vocab_size is ${vocabSize}. Use the tokenizer that the model was trained with, or take the token out.`,
+    );
+  };
+  check([...tokenizer.prefix, ...tokenizer.eosId === undefined ? [] : [tokenizer.eosId]]);
+  return {
+    ...tokenizer,
+    encode(text, options) {
+      const ids = tokenizer.encode(text, options);
+      check(ids);
+      return ids;
+    },
+  };
 }
 
 /** SHA-256 of a text, in hex. */

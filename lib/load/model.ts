@@ -1,7 +1,7 @@
 /**
  * From a model's name to its weights on the GPU: directory or hub, configuration, tokenizer, parameters.
  */
-import { checkVocabulary, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
+import { boundTokenizer, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
 import { digestFile, sha256 } from "../io/digest.ts";
 import { absolutePath, exists } from "../io/files.ts";
@@ -117,11 +117,9 @@ export async function hashModel({ path, directory, adapter }: OpenModel): Promis
   return hasher.digest("hex");
 }
 
-/** The tokenizer of an open model, checked against its vocabulary. */
+/** The tokenizer of an open model, bound to its vocabulary. */
 export async function openTokenizer({ tokenizerPath, config }: OpenModel): Promise<Tokenizer> {
-  const tokenizer = await loadTokenizer(tokenizerPath);
-  checkVocabulary(tokenizer, config.vocab_size);
-  return tokenizer;
+  return boundTokenizer(await loadTokenizer(tokenizerPath), config.vocab_size);
 }
 
 /** Reads an open model's weights onto the GPU, its adapter on them where it has one and `base` is not asked for. */

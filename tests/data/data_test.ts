@@ -1,16 +1,13 @@
 /**
  * From data file to token ids: the goldens' ids, every shape of row, every drop, every error.
  */
-import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { Bpe, type BpeDefinition } from "../../lib/data/bpe.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { findTemplate } from "../../lib/data/chat.ts";
 import { type ExampleOptions, type ExampleSet, loadExamples } from "../../lib/data/examples.ts";
 import type { Example } from "../../lib/data/types.ts";
-import { Random } from "../../lib/data/random.ts";
 import { readDataRows } from "../../lib/data/rows.ts";
 import { readRows } from "../../lib/data/source.ts";
-import { checkVocabulary, loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
-import { Tokenizer as HubTokenizer } from "../../lib/deps.ts";
+import { loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { inspect, parseRowSelection } from "../../lib/commands/inspect.ts";
 
@@ -79,141 +76,6 @@ Deno.test("goldens: the ids of pairs, chat and sft", async () => {
     }
     for (const { new_ids, text } of expected.greedy) {
       assertEquals(tokenizer.decode(new_ids, { skipSpecialTokens: true }), text);
-    }
-  }
-});
-
-Deno.test("tokenizer: special tokens, vocabulary size, prefix", async () => {
-  const wanted: Record<string, [number[], number, number]> = {
-    llama: [[0], 1, 384],
-    mistral: [[1], 2, 420],
-    llama3: [[0], 1, 384],
-    qwen2: [[], 2, 384],
-  };
-  for (const family of FAMILIES) {
-    const tokenizer = await loadTokenizer(model(family));
-    assertEquals([[...tokenizer.prefix], tokenizer.eosId!, tokenizer.vocabSize], wanted[family]);
-    assertEquals(tokenizer.encode("", { specialTokens: true }), wanted[family][0]);
-    assertEquals([tokenizer.encode(""), tokenizer.decode([])], [[], ""]);
-    checkVocabulary(tokenizer, tokenizer.vocabSize);
-    const check = () => Promise.resolve().then(() => checkVocabulary(tokenizer, tokenizer.vocabSize - 1));
-    await assertRejects(check, InputError, `ids up to ${tokenizer.vocabSize - 1}`);
-  }
-});
-
-Deno.test("tokenizer: a BOS spelled in the text is not doubled, specials in the text are recognised", async () => {
-  const tokenizer = await loadTokenizer(model("mistral"));
-  const plain = tokenizer.encode("the river");
-  assertEquals(tokenizer.encode("the river", { specialTokens: true }), [1, ...plain]);
-  assertEquals(tokenizer.encode("<s>the river", { specialTokens: true }), [1, ...plain]);
-  assertEquals(tokenizer.encode("the river</s>"), [...plain, 2]);
-  assertEquals(tokenizer.decode([1, ...plain, 2], { skipSpecialTokens: true }), "the river");
-});
-
-Deno.test("tokenizer: text comes back, also what the vocabulary lacks", async () => {
-  const texts = [
-    "the river",
-    "  two  spaces ",
-    "東京 🚀 naïve\n\tß",
-    "\ufeffmark",
-    "a\u0301",
-    "x".repeat(300),
-  ];
-  for (const family of FAMILIES) {
-    const tokenizer = await loadTokenizer(model(family));
-    for (const text of texts) assertEquals(tokenizer.decode(tokenizer.encode(text)), text, family);
-  }
-  // Bytes that are no UTF-8 become one replacement character each: 0xE6 0x9D alone is the start of a character.
-  const tokenizer = await loadTokenizer(model("mistral")), a = tokenizer.encode("a").at(-1)!;
-  assertEquals(tokenizer.decode([a, 3 + 0xe6, 3 + 0x9d, a]), "a\ufffd\ufffd a");
-});
-
-Deno.test("tokenizer: settings of tokenizer_config.json, objects as tokens, Windows line ends", () =>
-  inTemporary(async (path) => {
-    const write = async (definition: unknown, config: unknown) => {
-      await Deno.writeTextFile(`${path}/tokenizer.json`, JSON.stringify(definition));
-      const text = JSON.stringify(config, null, 2).replaceAll("\n", "\r\n");
-      await Deno.writeTextFile(`${path}/tokenizer_config.json`, `\ufeff${text}\r\n`);
-      return await loadTokenizer(path);
-    };
-    const definition = await readJson(`${model("mistral")}/tokenizer.json`);
-    const tokens = { bos_token: { content: "<s>" }, eos_token: { content: "</s>", lstrip: false } };
-    const usual = await write(definition, tokens);
-    assertEquals([usual.bosId, usual.eosId, [...usual.prefix]], [1, 2, [1]]);
-    await Deno.writeTextFile(`${path}/special_tokens_map.json`, JSON.stringify({ eos_token: "</s>" }));
-    assertEquals((await write(definition, { bos_token: "<s>" })).eosId, 2);
-    await Deno.remove(`${path}/special_tokens_map.json`);
-    assertEquals([...(await write(definition, { ...tokens, add_bos_token: false })).prefix], []);
-    const bare = { ...definition, post_processor: null };
-    assertEquals([...(await write(bare, tokens)).prefix], []);
-    assertEquals([...(await write(bare, { ...tokens, add_bos_token: true })).prefix], [1]);
-    // A template that also appends EOS: a prompt must not end in it.
-    const single = [...definition.post_processor.single, { SpecialToken: { id: "</s>", type_id: 0 } }];
-    const specials = {
-      ...definition.post_processor.special_tokens,
-      "</s>": { id: "</s>", ids: [2], tokens: ["</s>"] },
-    };
-    const both = { ...definition.post_processor, single, special_tokens: specials };
-    const ending = await write({ ...definition, post_processor: both }, tokens);
-    assertEquals(ending.encode("the", { specialTokens: true }), usual.encode("the", { specialTokens: true }));
-    assertNotEquals(ending.hash, usual.hash);
-
-    const wrong = { ...tokens, eos_token: "<end>" };
-    await assertRejects(() => write(definition, wrong), InputError, 'eos_token is "<end>"');
-    const single_word = {
-      ...definition,
-      added_tokens: [{ ...definition.added_tokens[0], single_word: true }],
-    };
-    await assertRejects(() => write(single_word, tokens), InputError, "single_word");
-    await assertRejects(() => write({ ...definition, model: null }, tokens), InputError, 'no "model"');
-    await Deno.writeTextFile(`${path}/tokenizer.json`, "{");
-    await assertRejects(() => loadTokenizer(path), InputError, "tokenizer.json: not valid JSON");
-    await Deno.remove(`${path}/tokenizer.json`);
-    await assertRejects(() => loadTokenizer(path), InputError, "tokenizer.json: no such file");
-  }));
-
-Deno.test("tokenizer: pre-tokenizers that the library runs otherwise than the Rust one", () =>
-  inTemporary(async (path) => {
-    const definition = await readJson(`${model("mistral")}/tokenizer.json`);
-    const pieces = async (pre_tokenizer: unknown, text: string) => {
-      const changed = { ...definition, normalizer: null, pre_tokenizer };
-      await Deno.writeTextFile(`${path}/tokenizer.json`, JSON.stringify(changed));
-      const tokenizer = await loadTokenizer(path);
-      return tokenizer.encode(text).map((id) =>
-        Object.entries(definition.model.vocab).find((e) => e[1] === id)![0]
-      );
-    };
-    const metaspace = (rest: Record<string, unknown>) => ({ type: "Metaspace", replacement: "▁", ...rest });
-    // Expected: the pieces that the Rust library (tokenizers 0.22) gives.
-    const first = metaspace({ prepend_scheme: "first", split: true });
-    assertEquals(await pieces(first, "the a</s>a"), ["▁t", "h", "e", "▁a", "</s>", "a"]);
-    const whole = metaspace({ prepend_scheme: "first", split: false });
-    assertEquals(await pieces(whole, "the a"), ["▁the▁", "a"]);
-    assertEquals(await pieces(metaspace({ prepend_scheme: "always" }), "a</s>a"), ["▁a", "</s>", "▁a"]);
-    assertEquals(await pieces(metaspace({ add_prefix_space: false }), "a"), ["a"]);
-    const split = (behavior: string) => ({
-      type: "Split",
-      pattern: { String: "v" },
-      behavior,
-      invert: false,
-    });
-    assertEquals(await pieces(split("MergedWithNext"), "river"), ["ri", "v", "er"]);
-    assertEquals(await pieces(split("MergedWithNext"), "violin"), ["violin"]);
-    assertEquals(await pieces(split("MergedWithPrevious"), "river"), ["riv", "er"]);
-    await assertRejects(() => pieces(split("Contiguous"), "a"), InputError, 'behavior "Contiguous"');
-  }));
-
-Deno.test("Bpe: merges as the library's own encoder does", async () => {
-  const random = new Random(11);
-  for (const family of FAMILIES) {
-    const definition = await readJson(`${model(family)}/tokenizer.json`);
-    const library = new HubTokenizer(definition, {}), bpe = new Bpe(definition.model as BpeDefinition);
-    const theirs = library.model as unknown as { encode(words: string[]): string[] };
-    const alphabet = [..."▁Ġabcdefghijklmnopqrstuvwxyz.东é", "the", "er", "▁the", "Ġa", "ing"];
-    for (let round = 0; round < 300; round++) {
-      const word = Array.from({ length: 1 + random.below(30) }, () => alphabet[random.below(alphabet.length)])
-        .join("");
-      assertEquals(bpe.encode([word]), theirs.encode([word]), `${family}: ${word}`);
     }
   }
 });
