@@ -398,3 +398,55 @@ Deno.test("rows: where a token straddles a turn's boundary, every piece is token
   assertEquals(shown, [["the ri", "[ver and the ri]ver[ so]"]]);
   assertStringIncludes(text, "in 1 a token straddles");
 });
+
+interface GoldenRow {
+  readonly family: string;
+  readonly form: string;
+  readonly row: unknown;
+  readonly prompt?: number[];
+  readonly completions?: number[][];
+  readonly label?: boolean;
+  /** Of rows for sft: all ids, and the positions of those that are scored. */
+  readonly ids?: number[];
+  readonly scored?: number[];
+}
+
+Deno.test("rows: ids and what is scored of them as TRL's own trainers have them", async () => {
+  const golden = JSON.parse(await Deno.readTextFile(new URL("../golden/rows.json", import.meta.url))) as {
+    templates: Record<string, string>;
+    rows: GoldenRow[];
+  };
+  assertEquals(golden.rows.length, 42);
+  for (const [family, template] of Object.entries(golden.templates)) {
+    await inTempDir(async (path) => {
+      for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+        await Deno.copyFile(`${FIXTURES}${family}/policy/${name}`, `${path}/${name}`);
+      }
+      const plain = template.replaceAll(/{% (end)?generation %}/g, "");
+      await Deno.writeTextFile(`${path}/chat_template.jinja`, plain);
+      const tokenizer = await loadTokenizer(path);
+      for (const wanted of golden.rows.filter((row) => row.family === family)) {
+        const { examples: [example] } = await load([wanted.row], { tokenizer });
+        checkGolden(example!, wanted);
+      }
+    });
+  }
+});
+
+function checkGolden({ prompt, completions, scored, label }: Example, wanted: GoldenRow): void {
+  const name = `${wanted.family}: ${wanted.form}`;
+  if (wanted.ids) {
+    const at = prompt.length, all = [...prompt, ...completions[0]!];
+    const spans = scored ?? [[0, completions[0]!.length]];
+    const positions = spans.flatMap(([start, end]) =>
+      Array.from({ length: end - start }, (_, i) => at + start + i)
+    );
+    assertEquals([all, positions], [wanted.ids, wanted.scored], name);
+    return;
+  }
+  const whole = completions.map((ids) => [...prompt, ...ids]);
+  assertEquals(whole, wanted.completions!.map((ids) => [...wanted.prompt!, ...ids]), name);
+  assertEquals(label, wanted.label, name);
+  // TRL's prompt of two texts is all that they have in common, the answers' first letters too
+  if (!wanted.form.startsWith("hh-rlhf")) assertEquals([...prompt], wanted.prompt, name);
+}
