@@ -1,38 +1,20 @@
-// Softmax attention over packed segments, gradients of keys and values: one thread takes KEYS key rows of one key head
-// and walks, for each query head of its group, through the queries that see any of them, QUERIES at a time.
+// Softmax attention over packed segments, gradients of keys and values: one thread takes HELD key rows of one key head
+// and walks, for each query head of its group, through the queries that see any of them, TAKEN at a time.
 // dv = pᵀ·dO, dk = scale dsᵀ·q; the sum over the group's heads is in a fixed order.
 
 #include common
 #include attention_common
 #include attention_key_ranges
 
-struct Params {
-#include attention_params
-  stride: u32,     // see spread()
-  chunks: u32,     // CHUNKS, as a number that the compiler does not know
-  from_head: u32,  // of the group: a dispatch takes some of its heads;
-  to_head: u32,    // the first dispatch writes (ADD 0), the others add (ADD 1)
-}
-@group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> key_ranges: array<vec4<u32>>;
 #if IMAGE
-@group(0) @binding(3) var qkv: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var d_o: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(5) var stats: texture_storage_2d<rgba32float, read>;
 #else
-@group(0) @binding(3) var<storage, read> qkv: array<Chunk>;
 @group(0) @binding(4) var<storage, read> d_o: array<Chunk>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
 #end
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<Chunk>;
-
-fn load(row: u32, column: u32) -> Chunk {
-#if IMAGE
-  return textureLoad(qkv, vec2<u32>(column, row));
-#else
-  return qkv[row * ((params.heads + 2u * params.kv_heads) * ${CHUNKS}u) + column];
-#end
-}
 
 fn load_d_o(row: u32, column: u32) -> Chunk {
 #if IMAGE
@@ -50,44 +32,31 @@ fn load_stats(row: u32, head: u32) -> vec2<f32> {
 #end
 }
 
-@compute @workgroup_size(${WG})
-fn main(
-  @builtin(workgroup_id) group_id: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let workgroup = params.base + group_id.x + group_id.y * groups.x;
-  if (workgroup >= params.workgroups) {
-    return;
-  }
-  let thread = spread(workgroup, params.stride, params.workgroups) * ${WG}u + lane;
-  let kv_head = thread % params.kv_heads;
-  let first = (thread / params.kv_heads) * ${KEYS}u;
-  let rows = rows_in_use(params.rows, params.extent);
-  if (first >= rows) {
-    return;
-  }
-  let last = rows - 1u;
+fn own_heads() -> u32 {
+  return params.kv_heads;
+}
+
+#include attention_thread
 
   // The queries that see each key: of its own run, of the first and of the second branch.
   var x = vec2<u32>(0u, 0u);
   var y = vec2<u32>(0u, 0u);
   var z = vec2<u32>(0u, 0u);
-#for j in 0..KEYS
+#for j in 0..HELD
   let key${j} = first + ${j}u;
   let seen_by${j} = seen_by_queries(min(key${j}, last), key${j} < rows);
   x = hull(x, seen_by${j}[0]);
   y = hull(y, seen_by${j}[1]);
   z = hull(z, seen_by${j}[2]);
 #end
-  let x_blocks = blocks_of(x, ${QUERIES}u);
-  let y_blocks = x_blocks + blocks_of(y, ${QUERIES}u);
-  let blocks = y_blocks + blocks_of(z, ${QUERIES}u);
+  let x_blocks = blocks_of(x, ${TAKEN}u);
+  let y_blocks = x_blocks + blocks_of(y, ${TAKEN}u);
+  let blocks = y_blocks + blocks_of(z, ${TAKEN}u);
 
-  let to_log2 = params.scale * LOG2E;
+  let kv_head = own_head;
   let k_column = (params.heads + kv_head) * ${CHUNKS}u;
   let v_column = k_column + params.kv_heads * ${CHUNKS}u;
-#for j in 0..KEYS
+#for j in 0..HELD
 #for c in 0..CHUNKS
   var k${j}_${c} = Chunk(0.0);
   var v${j}_${c} = Chunk(0.0);
@@ -96,7 +65,7 @@ fn main(
 #end
 #end
   for (var c = 0u; c < params.chunks; c++) { // see attention_common: loads in a loop compile faster
-#for j in 0..KEYS
+#for j in 0..HELD
 #for c in 0..CHUNKS - 1
     k${j}_${c} = k${j}_${c + 1};
     v${j}_${c} = v${j}_${c + 1};
@@ -115,30 +84,30 @@ fn main(
     let in_y = block < y_blocks;
     let walked = select(select(z, y, in_y), x, in_x);
     let before = select(select(y_blocks, x_blocks, in_y), 0u, in_x);
-    let start = walked.x + (block - before) * ${QUERIES}u;
+    let start = walked.x + (block - before) * ${TAKEN}u;
     let final_query = walked.y - 1u;
-#for i in 0..QUERIES
+#for i in 0..TAKEN
     let query${i} = min(start + ${i}u, final_query);
     let stats${i} = load_stats(query${i}, head);
-#for j in 0..KEYS
+#for j in 0..HELD
     var s${i}_${j} = 0.0;
     var dp${i}_${j} = 0.0;
 #end
 #end
 #for c in 0..CHUNKS
-#for i in 0..QUERIES
+#for i in 0..TAKEN
     let q${i}_${c} = load(query${i}, head * ${CHUNKS}u + ${c}u);
     let g${i}_${c} = load_d_o(query${i}, head * ${CHUNKS}u + ${c}u);
-#for j in 0..KEYS
+#for j in 0..HELD
     s${i}_${j} = multiply_add(q${i}_${c}, k${j}_${c}, s${i}_${j});
     dp${i}_${j} = multiply_add(g${i}_${c}, v${j}_${c}, dp${i}_${j});
 #end
 #end
 #end
-#for j in 0..KEYS
+#for j in 0..HELD
     let seen${j} = select(select(seen_by${j}[2], seen_by${j}[1], in_y), seen_by${j}[0], in_x);
     let count${j} = length_of(seen${j});
-#for i in 0..QUERIES
+#for i in 0..TAKEN
     let p${i}_${j} = select(
       0.0,
       exp2(s${i}_${j} - stats${i}.x),
@@ -148,8 +117,8 @@ fn main(
 #end
 #end
 #for c in 0..CHUNKS
-#for j in 0..KEYS
-#for i in 0..QUERIES
+#for j in 0..HELD
+#for i in 0..TAKEN
     dk${j}_${c} = fma(Chunk(ds${i}_${j}), q${i}_${c}, dk${j}_${c});
     dv${j}_${c} = fma(Chunk(p${i}_${j}), g${i}_${c}, dv${j}_${c});
 #end
@@ -160,11 +129,10 @@ fn main(
     head += select(0u, 1u, wrap);
   }
 
-  let width = (params.heads + 2u * params.kv_heads) * ${CHUNKS}u;
   for (var c = 0u; c < params.chunks; c++) {
-#for j in 0..KEYS
+#for j in 0..HELD
     if (key${j} < rows) {
-      let at = key${j} * width + c;
+      let at = key${j} * qkv_width() + c;
 #if ADD
       d_qkv[at + k_column] += dk${j}_0 * params.scale;
       d_qkv[at + v_column] += dv${j}_0;

@@ -1,22 +1,13 @@
-// Softmax attention over packed segments, gradient of the queries, from the saved log-sum-exp: one thread takes ROWS
+// Softmax attention over packed segments, gradient of the queries, from the saved log-sum-exp: one thread takes HELD
 // query rows of one head. With p the weights, dp = dO·v and delta = dO·o: ds = p (dp - delta), dq = scale ds·k.
 // It also notes (lse in base 2, delta) of each row and head for the kernel of the keys' and values' gradients.
 
 #include common
 #include attention_common
 
-struct Params {
-#include attention_params
-  stride: u32,    // see spread()
-  chunks: u32,    // CHUNKS, as a number that the compiler does not know
-}
-@group(0) @binding(1) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
 #if IMAGE
-@group(0) @binding(3) var qkv: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(7) var stats: texture_storage_2d<rgba32float, write>;
 #else
-@group(0) @binding(3) var<storage, read> qkv: array<Chunk>;
 @group(0) @binding(7) var<storage, read_write> stats: array<vec2<f32>>;
 #end
 @group(0) @binding(4) var<storage, read> o: array<Chunk>;
@@ -24,49 +15,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read> lse: array<f32>;
 @group(0) @binding(8) var<storage, read_write> d_qkv: array<Chunk>;
 
-fn load(row: u32, column: u32) -> Chunk {
-#if IMAGE
-  return textureLoad(qkv, vec2<u32>(column, row));
-#else
-  return qkv[row * ((params.heads + 2u * params.kv_heads) * ${CHUNKS}u) + column];
-#end
-}
-
-@compute @workgroup_size(${WG})
-fn main(
-  @builtin(workgroup_id) group_id: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let workgroup = params.base + group_id.x + group_id.y * groups.x;
-  if (workgroup >= params.workgroups) {
-    return;
-  }
-  let thread = spread(workgroup, params.stride, params.workgroups) * ${WG}u + lane;
-  let head = thread % params.heads;
-  let first = (thread / params.heads) * ${ROWS}u;
-  let rows = rows_in_use(params.rows, params.extent);
-  if (first >= rows) {
-    return;
-  }
-  let last = rows - 1u;
-
-  var a = vec2<u32>(0u, 0u);
-  var b = vec2<u32>(0u, 0u);
-#for r in 0..ROWS
-  let row${r} = first + ${r}u;
-  let range${r} = select(vec4<u32>(0u), seen_by_query(query_ranges[min(row${r}, last)]), row${r} < rows);
-  a = hull(a, range${r}.xy);
-  b = hull(b, range${r}.zw);
-#end
-  let a_blocks = blocks_of(a, ${KEYS}u);
-  let blocks = a_blocks + blocks_of(b, ${KEYS}u);
-
-  let to_log2 = params.scale * LOG2E;
-  let q_column = head * ${CHUNKS}u;
-  let k_column = (params.heads + head / params.group) * ${CHUNKS}u;
-  let v_column = k_column + params.kv_heads * ${CHUNKS}u;
-#for r in 0..ROWS
+#include attention_queries
+#for r in 0..HELD
   let at${r} = min(row${r}, last) * params.heads + head;
   let lse${r} = lse[at${r}] * LOG2E;
   var delta${r} = 0.0;
@@ -77,7 +27,7 @@ fn main(
 #end
 #end
   for (var c = 0u; c < params.chunks; c++) { // see attention_common: loads in a loop compile faster
-#for r in 0..ROWS
+#for r in 0..HELD
 #for c in 0..CHUNKS - 1
     q${r}_${c} = q${r}_${c + 1};
     g${r}_${c} = g${r}_${c + 1};
@@ -89,30 +39,27 @@ fn main(
   }
 
   for (var block = 0u; block < blocks; block++) {
-    let in_a = block < a_blocks;
-    let start = select(b.x + (block - a_blocks) * ${KEYS}u, a.x + block * ${KEYS}u, in_a);
-    let final_key = select(b.y, a.y, in_a) - 1u;
-#for j in 0..KEYS
-    let key${j} = min(start + ${j}u, final_key);
-#for r in 0..ROWS
+#include attention_keys_taken
+#for j in 0..TAKEN
+#for r in 0..HELD
     var s${r}_${j} = 0.0;
     var dp${r}_${j} = 0.0;
 #end
 #end
 #for c in 0..CHUNKS
-#for j in 0..KEYS
+#for j in 0..TAKEN
     let k${c}_${j} = load(key${j}, k_column + ${c}u);
     let v${c}_${j} = load(key${j}, v_column + ${c}u);
-#for r in 0..ROWS
+#for r in 0..HELD
     s${r}_${j} = multiply_add(q${r}_${c}, k${c}_${j}, s${r}_${j});
     dp${r}_${j} = multiply_add(g${r}_${c}, v${c}_${j}, dp${r}_${j});
 #end
 #end
 #end
-#for r in 0..ROWS
+#for r in 0..HELD
     let seen${r} = select(range${r}.zw, range${r}.xy, in_a);
     let count${r} = length_of(seen${r});
-#for j in 0..KEYS
+#for j in 0..TAKEN
     let ds${r}_${j} = select(
       0.0,
       exp2(s${r}_${j} - lse${r}) * (dp${r}_${j} - delta${r}),
@@ -121,16 +68,15 @@ fn main(
 #end
 #end
 #for c in 0..CHUNKS
-#for r in 0..ROWS
-#for j in 0..KEYS
+#for r in 0..HELD
+#for j in 0..TAKEN
     dq${r}_${c} = fma(Chunk(ds${r}_${j}), k${c}_${j}, dq${r}_${c});
 #end
 #end
 #end
   }
 
-  let width = (params.heads + 2u * params.kv_heads) * ${CHUNKS}u;
-#for r in 0..ROWS
+#for r in 0..HELD
   if (row${r} < rows) {
 #if IMAGE
     textureStore(stats, vec2<u32>(head, row${r}), vec4<f32>(lse${r}, delta${r}, 0.0, 0.0));
@@ -140,9 +86,9 @@ fn main(
   }
 #end
   for (var c = 0u; c < params.chunks; c++) {
-#for r in 0..ROWS
+#for r in 0..HELD
     if (row${r} < rows) {
-      d_qkv[row${r} * width + q_column + c] = dq${r}_0 * params.scale;
+      d_qkv[row${r} * qkv_width() + q_column + c] = dq${r}_0 * params.scale;
     }
 #for c in 0..CHUNKS - 1
     dq${r}_${c} = dq${r}_${c + 1};

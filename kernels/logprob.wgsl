@@ -26,7 +26,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> targets: array<u32>;
 @group(0) @binding(4) var<storage, read_write> state: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> logp: array<f32>;
-@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 
 const LOWEST = -3.0e38;
 const MARGIN = 8.0;
@@ -48,23 +47,7 @@ fn accurate_log(x: f32) -> f32 {
   return f32(k) * 0.693145751953125 + (2.0 * z + (2.0 * z * series + f32(k) * 1.42860682030941723e-6));
 }
 
-@compute @workgroup_size(${SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = group.x + group.y * groups.x;
-#if GROUP
-  let row = index;
-  let first = lane;
-#else
-  let row = index * ${SIZE}u + lane;
-  let first = 0u;
-#end
-  if (row >= rows_in_use(params.rows, params.extent)) {
-    return;
-  }
+#include row_start
   var before = vec4<f32>(LOWEST, 0.0, 0.0, 0.0);
   if (params.opens == 0u) {
     before = state[row];
@@ -129,7 +112,6 @@ fn main(
   state[row] = vec4<f32>(reference, exponentials, picked, 0.0);
   if (params.closes == 1u) {
     let rest = accurate_log(exponentials);
-    lse[row] = reference + rest;
     logp[row] = (picked - reference) - rest;
   }
 }

@@ -17,20 +17,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> coef: array<f32>;
 @group(0) @binding(5) var<storage, read_write> logits: array<Lane>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
-  let spans = (params.width + params.span - 1u) / params.span;
-  let row = index / spans;
-  if (row >= rows_in_use(params.rows, params.extent)) {
-    return;
-  }
-  let begin = (index - row * spans) * params.span;
-  let end = min(begin + params.span, params.width);
+#include spans
   let base = row * params.width;
   let scale = coef[row];
   let known = state[row];

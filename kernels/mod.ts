@@ -12,6 +12,9 @@ import attention_group_common from "./attention_group_common.wgsl" with { type: 
 import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text" };
 import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
 import attention_key_ranges from "./attention_key_ranges.wgsl" with { type: "text" };
+import attention_keys_taken from "./attention_keys_taken.wgsl" with { type: "text" };
+import attention_queries from "./attention_queries.wgsl" with { type: "text" };
+import attention_thread from "./attention_thread.wgsl" with { type: "text" };
 import attention_params from "./attention_params.wgsl" with { type: "text" };
 import attention_ranges from "./attention_ranges.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
@@ -27,7 +30,6 @@ import pack from "./pack.wgsl" with { type: "text" };
 import adamw from "./adamw.wgsl" with { type: "text" };
 import adapter_collapse from "./adapter_collapse.wgsl" with { type: "text" };
 import adapter_expand from "./adapter_expand.wgsl" with { type: "text" };
-import add from "./add.wgsl" with { type: "text" };
 import embedding from "./embedding.wgsl" with { type: "text" };
 import embedding_sum from "./embedding_sum.wgsl" with { type: "text" };
 import gradnorm from "./gradnorm.wgsl" with { type: "text" };
@@ -43,6 +45,8 @@ import norm_dw from "./norm_dw.wgsl" with { type: "text" };
 import preference from "./preference.wgsl" with { type: "text" };
 import preference_coef from "./preference_coef.wgsl" with { type: "text" };
 import rope from "./rope.wgsl" with { type: "text" };
+import spans from "./spans.wgsl" with { type: "text" };
+import row_start from "./row_start.wgsl" with { type: "text" };
 import sum from "./sum.wgsl" with { type: "text" };
 import swiglu from "./swiglu.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
@@ -63,9 +67,14 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_group_dkv,
   attention_group_dq,
   attention_key_ranges,
+  attention_keys_taken,
+  attention_queries,
+  attention_thread,
   attention_params,
   attention_ranges,
   swiglu,
+  spans,
+  row_start,
   sum,
   rope,
   preference_coef,
@@ -82,7 +91,6 @@ export const kernels: Readonly<Record<string, string>> = {
   gradnorm,
   embedding_sum,
   embedding,
-  add,
   adamw,
   adapter_collapse,
   adapter_expand,

@@ -21,23 +21,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<Lane>;
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
 
-@compute @workgroup_size(${SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = group.x + group.y * groups.x;
-#if GROUP
-  let row = index;
-  let first = lane;
-#else
-  let row = index * ${SIZE}u + lane;
-  let first = 0u;
-#end
-  if (row >= rows_in_use(params.rows, params.extent)) {
-    return;
-  }
+#include row_start
   let base = row * params.width;
   var squares = Sum();
   for (var i = first; i < params.width; i += ${UNROLL * STEP}u) {

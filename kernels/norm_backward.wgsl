@@ -24,23 +24,7 @@ struct Params {
 #end
 @group(0) @binding(7) var<storage, read_write> dx: array<Lane>;
 
-@compute @workgroup_size(${SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = group.x + group.y * groups.x;
-#if GROUP
-  let row = index;
-  let first = lane;
-#else
-  let row = index * ${SIZE}u + lane;
-  let first = 0u;
-#end
-  if (row >= rows_in_use(params.rows, params.extent)) {
-    return;
-  }
+#include row_start
   let base = row * params.width;
   let scale = rstd[row];
   var products = Sum();

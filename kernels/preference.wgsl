@@ -1,6 +1,6 @@
 // The preference loss of each unit (a pair, or a single completion): sums the log-probabilities of its segments, then
 // LOSS gives the value and its derivatives by the sums. A workgroup per unit. With SUMS instead, a workgroup per
-// segment writes the sum (and, FIELDS 2, the number of targets).
+// segment writes the sum.
 #include common
 #if SUMS == 0
 ${LOSS_MATH}
@@ -54,10 +54,7 @@ fn main(
 #if SUMS
   let sum = segment_sum(lane, row);
   if (lane == 0u) {
-    results[row * ${FIELDS}u] = sum;
-#if FIELDS == 2
-    results[row * 2u + 1u] = f32(segments[row].y);
-#end
+    results[row] = sum;
   }
 #else
   let chosen = segment_sum(lane, row * ${ARITY}u);

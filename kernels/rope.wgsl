@@ -1,5 +1,5 @@
 // Rotary embedding of the queries and keys of qkv [T, (H + 2G) K], in place: element i of a head turns with element
-// i + K/2 by the angle of its row's position; SIGN −1 turns back. An invocation takes one lane of one row's
+// i + K/2 by the angle of its row's position; INVERSE turns back. An invocation takes one lane of one row's
 // angles and every `parts`-th head.
 #include common
 #include lanes

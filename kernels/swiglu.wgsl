@@ -23,20 +23,7 @@ fn logistic(x: Lane) -> Lane {
   return 1.0 / (1.0 + exp(-max(x, Lane() - 80.0)));
 }
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
-  let spans = (params.width + params.span - 1u) / params.span;
-  let row = index / spans;
-  if (row >= rows_in_use(params.rows, params.extent)) {
-    return;
-  }
-  let begin = (index - row * spans) * params.span;
-  let end = min(begin + params.span, params.width);
+#include spans
   let base = row * params.width;
   for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL

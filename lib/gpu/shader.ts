@@ -57,7 +57,7 @@ function kernelText(name: string): string {
   return text;
 }
 
-/** `matmul_nt TM=8 TN=16`; a text constant (a loss's body) is spelled by the constant `NAME` beside it. */
+/** `matmul_nt TM=8 TN=16`; a text constant (a loss's body) is spelled by its hash. */
 function labelFor(name: string, constants: Constants): string {
   const spelled = Object.entries(constants).map(([key, value]) =>
     typeof value === "string" ? `${key}=${hash(value)}` : `${key}=${Number(value)}`

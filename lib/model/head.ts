@@ -38,7 +38,7 @@ export function logprobHead(
     chunk?: number;
     variant?: RowVariant;
   },
-): Pick<Logprobs, "logp" | "lse"> & { saved: HeadSaved } {
+): Pick<Logprobs, "logp"> & { saved: HeadSaved } {
   const [N = 0, D = 0] = h.shape;
   const [V = 0] = head.weight.value.shape;
   expectShape("logprobHead", head.weight.value, [V, D]);
@@ -50,8 +50,8 @@ export function logprobHead(
     const row = variant ? { variant } : {};
     logprobChunk(rec, logits, { targetIds, results, first: rows.first, total: V, ...row });
   }
-  const { state, logp, lse } = results;
-  return { logp, lse, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
+  const { state, logp } = results;
+  return { logp, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
 }
 
 /**

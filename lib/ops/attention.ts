@@ -223,10 +223,10 @@ function source(rec: Recorder, tensor: Tensor, tile: AttentionTile): Tensor {
 
 type Pass = "forward" | "dq" | "dkv";
 
-const KERNELS: Record<Pass, { thread: string; group: string; held: string; taken: string }> = {
-  forward: { thread: "attention", group: "attention_group", held: "ROWS", taken: "KEYS" },
-  dq: { thread: "attention_dq", group: "attention_group_dq", held: "ROWS", taken: "KEYS" },
-  dkv: { thread: "attention_dkv", group: "attention_group_dkv", held: "KEYS", taken: "QUERIES" },
+const KERNELS: Record<Pass, { thread: string; group: string }> = {
+  forward: { thread: "attention", group: "attention_group" },
+  dq: { thread: "attention_dq", group: "attention_group_dq" },
+  dkv: { thread: "attention_dkv", group: "attention_group_dkv" },
 };
 
 /** Kernel, constants, parameters and grid of one pass. */
@@ -264,8 +264,8 @@ function launchFor(
     kernel: names.thread,
     constants: {
       ...constants,
-      [names.held]: held,
-      [names.taken]: taken,
+      HELD: held,
+      TAKEN: taken,
       ...(part ? { ADD: part[0] > 0 } : {}),
     },
     params: {
@@ -273,7 +273,8 @@ function launchFor(
       workgroups,
       stride: strideFor(workgroups),
       chunks: Number(constants.CHUNKS),
-      ...(part ? { from_head: part[0], to_head: part[1] } : {}),
+      from_head: part?.[0] ?? 0,
+      to_head: part?.[1] ?? 0,
     },
     grid: grid1d(rec.gpu, workgroups),
   };

@@ -36,12 +36,11 @@ export interface VocabularyChunk {
   readonly total: number;
 }
 
-/** What the head makes of logits; `logp` and `lse` are `[N]`, in nats, and whole after the last chunk. */
+/** What the head makes of logits; `logp` is `[N]`, in nats, and whole after the last chunk. */
 export interface Logprobs {
   /** f32 `[N, 4]`: a reference logit m, Σ exp(logit − m), the target's logit. */
   readonly state: Tensor;
   readonly logp: Tensor;
-  readonly lse: Tensor;
 }
 
 /** Tensors for {@link logprobChunk} to write, for hidden states h `[N, D]`. */
@@ -51,7 +50,6 @@ export function logprobTensors(rec: Recorder, h: Tensor, { name }: { name: strin
   return {
     state: rec.tensor(`${name}.state`, [N, 4], { extent }),
     logp: rec.tensor(`${name}.logp`, [N], { extent }),
-    lse: rec.tensor(`${name}.lse`, [N], { extent }),
   };
 }
 
@@ -71,9 +69,9 @@ export function logprobChunk(
   const [N = 0, columns = 0] = logits.shape;
   expectShape("logprobChunk", targetIds, [N]);
   const lanes = lanesFor(columns), width = columns / lanes;
-  const { state, logp, lse } = results;
+  const { state, logp } = results;
   const dispatch = {
-    bind: { logits, targets: targetIds, state, logp, lse },
+    bind: { logits, targets: targetIds, state, logp },
     params: {
       ...rowParams(logits),
       width,

@@ -1,7 +1,7 @@
-/** Rotary embedding, SwiGLU and addition. */
+/** Rotary embedding and SwiGLU. */
 import type { Recorder } from "../gpu/recorder.ts";
-import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import { expectSameSize, expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** What {@link rope} needs besides the tensor that it turns. */
 export interface RopeOptions {
@@ -82,22 +82,4 @@ export function swigluBackward(
     flops: 12 * T * F,
   });
   return dgu;
-}
-
-/** a + b, elementwise; shape and extent are a's. */
-export function add(rec: Recorder, a: Tensor, b: Tensor, { name }: { name: string }): Tensor {
-  expectSameSize("add", a, b);
-  const rows = a.shape[0] ?? 0;
-  const columns = rows === 0 ? 0 : elementCount(a.shape) / rows;
-  const y = rec.tensor(name, a.shape, { extent: a.extent });
-  const lanes = lanesFor(columns), width = columns / lanes;
-  const { span, unroll, grid } = spreadRows(rec, rows, width);
-  rec.dispatch("add", {
-    constants: { VEC: lanes, UNROLL: unroll },
-    bind: { a, b, y },
-    params: { ...rowParams(a), width, span },
-    grid,
-    flops: rows * columns,
-  });
-  return y;
 }

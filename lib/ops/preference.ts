@@ -60,7 +60,6 @@ export function preferenceLoss(
       SUMS: false,
       VEC: 1,
       GROUP,
-      FIELDS: 8,
       ARITY: loss.arity,
       LOSS_MATH: loss.lossMathWgsl,
       LOSS: loss.wgsl,
@@ -82,23 +81,19 @@ export function preferenceLoss(
 }
 
 /**
- * Sums of logp `[N]` by segment (u32 `[S, 4]`: first, count) into `results`: f32 `[S]` the sums, or `[S, 2]` with the
- * number of targets beside each. For reference and evaluation passes.
+ * Sums of logp `[N]` by segment (u32 `[S, 4]`: first, count) into `results` f32 `[S]`. For reference and
+ * evaluation passes.
  */
 export function segmentSums(
   rec: Recorder,
   { logp, segments }: { logp: Tensor; segments: Tensor },
   { results }: { results: Tensor },
 ): void {
-  const [S = 0, fields = 1] = results.shape;
+  const [S = 0] = results.shape;
   expectShape("segmentSums", segments, [S, 4]);
-  if (fields !== 1 && fields !== 2) {
-    throw new RangeError(
-      `segmentSums: ${results.name} has ${fields} columns, wanted 1 (sums) or 2 (and counts).`,
-    );
-  }
+  expectShape("segmentSums", results, [S]);
   rec.dispatch("preference", {
-    constants: { SUMS: true, VEC: 1, GROUP, FIELDS: fields },
+    constants: { SUMS: true, VEC: 1, GROUP },
     bind: { logp, segments, results },
     params: { rows: S, extent: Extent.segments },
     grid: grid1d(rec.gpu, S),
