@@ -49,6 +49,8 @@ export {
   generateOptions,
   type GenerationRow,
 } from "./lib/commands/generate.ts";
+export { evaluate, evaluateOptions, type EvaluateResult } from "./lib/commands/evaluate.ts";
+export type { EvaluateOptions } from "./lib/eval/options.ts";
 export { exportModel, type ExportOptions, exportOptions } from "./lib/commands/export.ts";
 export { inspect, type InspectOptions, inspectOptions } from "./lib/commands/inspect.ts";
 export { tune, type TuneOptions, tuneOptions, type TuneRow, tuneTable } from "./lib/commands/tune.ts";

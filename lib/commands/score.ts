@@ -4,6 +4,7 @@
 import { type ExampleSet, loadExamples } from "../data/examples.ts";
 import { targetCost } from "../data/batch.ts";
 import { shapeFor } from "../data/plan.ts";
+import type { Example } from "../data/types.ts";
 import { SIDES } from "../data/rows.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
@@ -138,27 +139,35 @@ export async function score(
   for (const model of [policy, reference]) {
     if (model) checkPositions(model.config, { longest, what: `Scoring with ${model.path}` });
   }
+  const { examples, kind } = set;
+  const pass = { examples, arity: kind === "pair" ? 2 : 1, options, longest, hooks };
   const [sums, refSums] = await withAdapter(hooks, async (gpu) => [
-    await scoreWith(gpu, policy, { set, options, longest, hooks }),
-    reference && await scoreWith(gpu, reference, { set, options, longest, hooks }),
+    await scoreWith(gpu, policy, pass),
+    reference && await scoreWith(gpu, reference, pass),
   ]);
   const rows = scoreRows(set, { sums: sums!, refSums, options });
   if (options.output !== undefined) await writeRows(options.output, rows);
   return { rows, summary: summarise(set, { sums: sums!, refSums, options }) };
 }
 
-async function scoreWith(
+/** What a pass over examples depends on. */
+interface ScorePass {
+  readonly examples: readonly Example[];
+  /** Completions of each example. */
+  readonly arity: number;
+  readonly options: Pick<ScoreOptions, "token_budget" | "share_prompt" | "compute_dtype">;
+  /** Tokens of the longest sequence. */
+  readonly longest: number;
+  readonly hooks: RunHooks;
+}
+
+/** Summed log-probabilities of every completion under a model, whose files are closed afterwards. */
+export async function scoreWith(
   gpu: Gpu,
   model: OpenModel,
-  { set, options, longest, hooks }: {
-    set: ExampleSet;
-    options: ScoreOptions;
-    longest: number;
-    hooks: RunHooks;
-  },
+  { examples, arity, options, longest, hooks }: ScorePass,
 ): Promise<Sums[]> {
-  const arity = set.kind === "pair" ? 2 : 1;
-  const shape = shapeFor(set.examples, {
+  const shape = shapeFor(examples, {
     tokenBudget: options.token_budget,
     batchSize: SCORE_BATCH,
     sharePrompt: options.share_prompt,
@@ -173,7 +182,7 @@ async function scoreWith(
     compute: options.compute_dtype,
   });
   try {
-    return await scoreExamples(scorer, set.examples, packing, (done, total) => {
+    return await scoreExamples(scorer, examples, packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
       throwIfAborted(hooks, "Scoring");
     });

@@ -7,7 +7,7 @@ import type { ModelOutput } from "./alpaca_files.ts";
 import { comparison, weighedPreference } from "./alpaca_prompt.ts";
 import { bootstrapInterval } from "./bootstrap.ts";
 import { type Item, judgeInto, type JudgingOptions } from "./judging.ts";
-import { excerpt, textLength } from "./rows.ts";
+import { excerpt, numberField, readObjects, textField, textLength } from "./rows.ts";
 
 /** One judged order of one pair. */
 export interface OrderRow {
@@ -162,4 +162,19 @@ function keyOfRow({ instruction, first }: Pick<OrderRow, "instruction" | "first"
 
 function mean(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+/** Judged orders, as the stage before left them. */
+export async function readOrderRows(path: string): Promise<OrderRow[]> {
+  const rows = await readObjects(path, "judged orders {instruction, output_1, output_2, first, preference}");
+  return rows.map((row): OrderRow => ({
+    instruction: textField(row, "instruction"),
+    generator_1: textField(row, "generator_1"),
+    generator_2: textField(row, "generator_2"),
+    output_1: textField(row, "output_1"),
+    output_2: textField(row, "output_2"),
+    annotator: textField(row, "annotator"),
+    first: numberField(row, "first") === 1 ? 1 : 2,
+    preference: row.value.preference === null ? null : numberField(row, "preference"),
+  }));
 }

@@ -1,0 +1,284 @@
+/** The task `evaluate` from its command line: stages, kills, resuming, a judge of ours, what is missing. */
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { evaluate } from "../../lib/commands/evaluate.ts";
+import { InputError } from "../../lib/errors.ts";
+import type { Annotation, ModelOutput } from "../../lib/eval/alpaca_files.ts";
+import { inTempDir } from "../temp_dir.ts";
+import { broken, completion, serveJudge } from "./judge_server.ts";
+import { goldenCsv, goldenRows, readGolden } from "./made_up.ts";
+
+const TASK = new URL("../../tasks/evaluate.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+const WORLD = new URL("../../examples/world/model", import.meta.url).pathname;
+
+function start(args: readonly string[]): Deno.ChildProcess {
+  const run = [
+    "run",
+    "--no-check",
+    "--no-prompt",
+    "--allow-read",
+    "--allow-write",
+    "--allow-env",
+    "--allow-net",
+  ];
+  return new Deno.Command(Deno.execPath(), {
+    args: [...run, "--config", CONFIG, TASK, ...args],
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", TEST_JUDGE_KEY: "secret" },
+  }).spawn();
+}
+
+async function finish(child: Deno.ChildProcess): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+/** A data directory of AlpacaEval's form from the golden. */
+async function writeBenchmark(
+  dir: string,
+  name: string,
+): Promise<{ annotations: Annotation[]; outputs: ModelOutput[] }> {
+  const golden = await readGolden();
+  const rows = goldenRows(golden, name);
+  await Deno.writeTextFile(`${dir}/alpaca_eval_gpt4_baseline.json`, JSON.stringify(rows.baseline));
+  await Deno.writeTextFile(`${dir}/df_gamed.csv`, goldenCsv(golden));
+  await Deno.writeTextFile(`${dir}/outputs.json`, JSON.stringify(rows.outputs));
+  return rows;
+}
+
+Deno.test("evaluate: killed ten times and resumed, every instruction is judged once, as the judge means it", async () => {
+  await inTempDir(async (dir) => {
+    const { annotations } = await writeBenchmark(dir, "terse");
+    const byInstruction = new Map(annotations.map((row) => [row.instruction, row]));
+    let answered = 0, failed = 0, arrived = 0;
+    let onArrival = () => {};
+    const server = serveJudge(async ({ messages }) => {
+      arrived++;
+      onArrival();
+      if (arrived % 17 === 3) {
+        failed++;
+        return new Response("slow down", { status: 429, headers: { "retry-after": "0.02" } });
+      }
+      if (arrived % 23 === 5) {
+        failed++;
+        return broken();
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const prompt = messages[1]!.content;
+      const row = byInstruction.get(/"instruction": """(.*)"""/.exec(prompt)![1]!)!;
+      const first = /"model_identifier": "m",\s*"output": """(.*)"""/.exec(prompt)![1]!;
+      const second = first === row.output_1 ? row.preference! - 1 : 2 - row.preference!;
+      answered++;
+      return completion(second > 0.5 ? "M" : "m", { m: Math.log(1 - second), M: Math.log(second) });
+    });
+    const args = ["--benchmark", "alpaca_eval", "--data-dir", dir, "--outputs", `${dir}/outputs.json`];
+    args.push("--judge-url", server.url, "--judge-model", "rule", "--judge-api-key-env", "TEST_JUDGE_KEY");
+    args.push("--output-dir", `${dir}/out`);
+    try {
+      let state = 12345;
+      for (let kill = 0; kill < 10; kill++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        const child = start(args);
+        const until = arrived + 1 + (state >>> 28);
+        await new Promise<void>((resolve) => {
+          onArrival = () => arrived >= until ? resolve() : undefined;
+          child.status.then(() => resolve());
+        });
+        child.kill("SIGKILL");
+        assertEquals((await finish(child)).code, 137, "killed in mid-work");
+      }
+      onArrival = () => {};
+      const { code, out, err } = await finish(start(args));
+      assertEquals(code, 0, err);
+      assertStringIncludes(err, "are judged already)");
+      const rows: Annotation[] = JSON.parse(await Deno.readTextFile(`${dir}/out/annotations.json`));
+      assertEquals(rows.length, 150);
+      rows.forEach((row, i) => {
+        assertEquals(row.instruction, annotations[i]!.instruction);
+        assertAlmostEquals(row.preference!, annotations[i]!.preference!, 1e-9);
+      });
+      const journal = (await Deno.readTextFile(`${dir}/out/annotations.jsonl`)).trimEnd().split("\n");
+      assertEquals(new Set(journal.map((line) => JSON.parse(line).instruction)).size, journal.length);
+      assertEquals(journal.length, 150);
+      // only what was in flight at a kill, four at most, is asked again
+      assert(answered <= 150 + 10 * 4, `${answered} answers for 150 instructions`);
+      assert(failed > 5);
+      const { expected } = (await readGolden()).models.terse!;
+      const scores = JSON.parse(out);
+      for (const [key, value] of Object.entries<number>(scores)) {
+        assertAlmostEquals(value, expected[key]!, key.startsWith("length_controlled") ? 1e-5 : 1e-6, key);
+      }
+      for (const file of ["scores.json", "leaderboard.csv", "report.html", "annotations_with_glm.json"]) {
+        assert((await Deno.stat(`${dir}/out/${file}`)).size > 100, file);
+      }
+      assert(server.authorizations.every((header) => header === "Bearer secret"));
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+Deno.test("evaluate: a judge that refuses ends the task with status 2 and says what to do", async () => {
+  await inTempDir(async (dir) => {
+    await writeBenchmark(dir, "terse");
+    const server = serveJudge(() => new Response("bad key", { status: 401 }));
+    try {
+      const args = ["--benchmark", "alpaca_eval", "--data-dir", dir, "--outputs", `${dir}/outputs.json`];
+      args.push("--judge-url", server.url, "--judge-model", "rule", "--output-dir", `${dir}/out`);
+      const { code, out, err } = await finish(start([...args, "--judge-api-key-env", "TEST_JUDGE_KEY"]));
+      assertEquals([code, out], [2, ""]);
+      assertStringIncludes(err, "access was refused: status 401");
+      assertStringIncludes(err, "The key was taken from TEST_JUDGE_KEY");
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+/** The same weights under another configuration. */
+async function copyModel(from: string, to: string, changes: Record<string, unknown>): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name } of Deno.readDir(from)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  const config = JSON.parse(await Deno.readTextFile(`${from}/config.json`));
+  await Deno.writeTextFile(`${to}/config.json`, JSON.stringify({ ...config, ...changes }));
+}
+
+const INSTRUCTIONS = [
+  "Q: what colour is grass?\nA:",
+  "Q: what is the opposite of hot?\nA:",
+  "Q: what is a young dog called?\nA:",
+];
+
+Deno.test("evaluate alpaca_eval: answers of a model, kept, resumed, and judged by a model of ours", async () => {
+  await inTempDir(async (dir) => {
+    const baseline = INSTRUCTIONS.map((instruction, i) => ({
+      dataset: "made_up",
+      instruction,
+      output: i === 0 ? " green" : " no",
+      generator: "base",
+    }));
+    const golden = await readGolden();
+    await Deno.writeTextFile(`${dir}/alpaca_eval_gpt4_baseline.json`, JSON.stringify(baseline));
+    await Deno.writeTextFile(`${dir}/df_gamed.csv`, goldenCsv(golden));
+    const options = {
+      benchmark: "alpaca_eval",
+      model: WORLD,
+      name: "world",
+      data_dir: dir,
+      output_dir: `${dir}/out`,
+      max_new_tokens: 8,
+    } as const;
+    assertEquals(await evaluate(options), {});
+    const read = async () =>
+      JSON.parse(await Deno.readTextFile(`${dir}/out/model_outputs.json`)) as ModelOutput[];
+    const outputs = await read();
+    assertEquals(outputs.map(({ dataset, instruction, generator }) => [dataset, instruction, generator]), [
+      ["made_up", INSTRUCTIONS[0]!, "world"],
+      ["made_up", INSTRUCTIONS[1]!, "world"],
+      ["made_up", INSTRUCTIONS[2]!, "world"],
+    ]);
+    assert(outputs.every(({ output }) => output.length > 1));
+
+    // a kill after the first row, in the middle of the second: the rest is made again, to the same text
+    const journal = `${dir}/out/model_outputs.jsonl`;
+    const lines = (await Deno.readTextFile(journal)).split("\n");
+    await Deno.writeTextFile(journal, `${lines[0]}\n${lines[1]!.slice(0, 30)}`);
+    await evaluate(options);
+    assertEquals(await read(), outputs);
+    assertEquals((await Deno.readTextFile(journal)).split("\n").length, 4);
+
+    await assertRejects(
+      () => evaluate({ ...options, max_new_tokens: 9 }),
+      InputError,
+      "max_new_tokens was 8, is 9",
+    );
+    await assertRejects(
+      () => evaluate({ ...options, name: "other" }),
+      InputError,
+      'generator was "world", is "other"',
+    );
+
+    await assertRejects(
+      () => evaluate({ ...options, judge_model: WORLD }),
+      InputError,
+      "max_position_embeddings 256",
+    );
+    const judge_model = `${dir}/judge`;
+    await copyModel(WORLD, judge_model, { max_position_embeddings: 2048 });
+    const { scores } = await evaluate({ ...options, judge_model });
+    const annotations: Annotation[] = JSON.parse(await Deno.readTextFile(`${dir}/out/annotations.json`));
+    assertEquals(annotations.map(({ annotator }) => annotator), [judge_model, judge_model, judge_model]);
+    assert(annotations.every(({ preference }) => preference! >= 1 && preference! <= 2));
+    assertEquals((scores as { n_total: number }).n_total, 3);
+  });
+});
+
+Deno.test("evaluate custom: two models of ours on the same prompts", async () => {
+  await inTempDir(async (dir) => {
+    const prompts = `${dir}/prompts.jsonl`;
+    await Deno.writeTextFile(prompts, INSTRUCTIONS.map((prompt) => JSON.stringify({ prompt })).join("\n"));
+    const options = { benchmark: "custom", prompts, model: WORLD, max_new_tokens: 6 } as const;
+    await evaluate({ ...options, name: "cold", output_dir: `${dir}/cold` });
+    await evaluate({ ...options, name: "hot", temperature: 2, output_dir: `${dir}/hot` });
+    const server = serveJudge(({ messages }) => {
+      // the longer one is better
+      const shown = [...messages[1]!.content.matchAll(/"output": """([\s\S]*?)"""/g)].map(([, output]) =>
+        output!.length
+      );
+      const better = shown[0]! > shown[1]! ? "m" : "M";
+      return completion(better, { m: better === "m" ? -0.1 : -3, M: better === "M" ? -0.1 : -3 });
+    });
+    try {
+      const outputs = ["cold", "hot"].map((name) => `${dir}/${name}/model_outputs.json`);
+      const { scores } = await evaluate({
+        benchmark: "custom",
+        outputs,
+        judge_url: server.url,
+        judge_model: "longer",
+        output_dir: `${dir}/both`,
+      });
+      const { generator_1, generator_2, n_total, win_rate, win_rate_low, win_rate_high } = scores as Record<
+        string,
+        number
+      >;
+      assertEquals([generator_1, generator_2, n_total], ["cold", "hot", 3] as unknown[]);
+      assert(win_rate_low! <= win_rate! && win_rate! <= win_rate_high!);
+      assert((await Deno.stat(`${dir}/both/report.html`)).size > 1000);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+Deno.test("evaluate: what is missing is named before any work", async () => {
+  await inTempDir(async (dir) => {
+    const refused = (options: Parameters<typeof evaluate>[0], message: string) =>
+      assertRejects(() => evaluate(options), InputError, message);
+    await refused({ benchmark: "alpaca_eval" }, "There is nothing to evaluate");
+    await refused(
+      { benchmark: "alpaca_eval", model: WORLD, data_dir: dir, output_dir: `${dir}/o` },
+      "alpaca_eval_gpt4_baseline.json: no such file",
+    );
+    await refused({ benchmark: "alpaca_eval", stage: "answers" }, "model (--model) is missing");
+    await refused({ benchmark: "alpaca_eval", model: WORLD }, "output_dir (--output-dir) is missing");
+    await refused(
+      { benchmark: "mt_bench", prompts: "x", model: WORLD },
+      "prompts is for the benchmark custom",
+    );
+    await refused({ benchmark: "mt_bench", judge_url: "x" }, "judge_url is given without judge_model");
+    await refused(
+      { benchmark: "custom", model: WORLD, output_dir: `${dir}/o` },
+      "prompts (--prompts) is missing",
+    );
+    await refused(
+      { benchmark: "custom", judge_model: "j", outputs: "a.json", output_dir: dir },
+      "two files of outputs",
+    );
+    await refused(
+      { benchmark: "custom", stage: "judge", outputs: ["a", "b"], output_dir: dir },
+      "a: no such file",
+    );
+  });
+});
