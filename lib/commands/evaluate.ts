@@ -17,7 +17,7 @@ import { defineOptions } from "../options/options.ts";
 import { group } from "../options/schema.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { localJudge } from "./local_judge.ts";
-import { computeDtype, MODEL, seed, text, wholeAbove0 } from "./shared_options.ts";
+import { adapter, computeDtype, MODEL, seed, text, wholeAbove0 } from "./shared_options.ts";
 
 const evaluateShape: ShapeOf<EvaluateOptions> = {
   ...group("Benchmark", {
@@ -48,6 +48,7 @@ const evaluateShape: ShapeOf<EvaluateOptions> = {
   }),
   ...group("Answers", {
     model: text().optional().describe(`the model that answers: ${MODEL}`),
+    adapter,
     name: text().optional().describe(
       "its name in the benchmark's files; by default the last part of its path",
     ),

@@ -7,7 +7,7 @@ import { complete, type Completion } from "../generate/complete.ts";
 import { endTokens } from "../generate/end_tokens.ts";
 import { positionsFor, type Prompt, tokenisePrompt } from "../generate/prompts.ts";
 import { withAdapter } from "../load/adapter.ts";
-import { loadWeights, openModel, openTokenizer } from "../load/model.ts";
+import { closeModel, loadWeights, openModel, openTokenizer } from "../load/model.ts";
 import { destroyParams } from "../model/params.ts";
 
 /** How answers are made. */
@@ -30,10 +30,10 @@ export type Answerer = (
 /** Loads a model for the time of `work`. */
 export async function withAnswerer<T>(
   name: string,
-  { hooks }: { hooks: RunHooks },
+  { adapter, hooks }: { adapter?: string | undefined; hooks: RunHooks },
   work: (answer: Answerer) => Promise<T>,
 ): Promise<T> {
-  const model = await openModel(name, hooks);
+  const model = await openModel(name, { ...hooks, adapter });
   try {
     const tokenizer = await openTokenizer(model);
     const eosIds = await endTokens(model, tokenizer);
@@ -66,7 +66,7 @@ export async function withAnswerer<T>(
       }
     });
   } finally {
-    model.directory.close();
+    closeModel(model);
   }
 }
 

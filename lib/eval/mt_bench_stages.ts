@@ -49,6 +49,7 @@ export function mtBenchStages(context: StageContext): Stages {
       const { temperature: _, ...settings } = settingsOf(options, MAX_NEW_TOKENS);
       await keepSettings(inDir(`model_answer/${safe(model)}.json`), {
         model: modelOf(options),
+        adapter: options.adapter,
         ...settings,
         temperature: options.temperature,
       });

@@ -6,7 +6,9 @@ export interface EvaluateOptions {
   stage?: "answers" | "judge" | "scores";
   /** The model that is evaluated. */
   model?: string;
-  /** Its name in the benchmark's files; by default the last part of its path. */
+  /** An adapter to put on it. */
+  adapter?: string;
+  /** Its name in the benchmark's files; by default the last part of its (or the adapter's) path. */
   name?: string;
   /** `custom`: the prompts' file. */
   prompts?: string;

@@ -44,7 +44,7 @@ export function modelOf({ model }: EvaluateOptions): string {
 /** The name of the model in the benchmark's files. */
 export function generatorOf(options: EvaluateOptions): string {
   if (options.name !== undefined) return options.name;
-  const path = modelOf(options), last = nameOf(path);
+  const path = options.adapter ?? modelOf(options), last = nameOf(path);
   // a run's final model lies in RUN/model
   return last === "model" ? nameOf(parentOf(path)) : last;
 }
@@ -74,7 +74,7 @@ export function settingsOf(options: EvaluateOptions, maxNewTokens: number): Answ
 export function answererOf(
   { options, hooks }: StageContext,
 ): (work: (answer: Answerer) => Promise<void>) => Promise<void> {
-  return (work) => withAnswerer(modelOf(options), { hooks }, work);
+  return (work) => withAnswerer(modelOf(options), { adapter: options.adapter, hooks }, work);
 }
 
 /**
@@ -89,7 +89,12 @@ export async function answerStage(
   const { options, hooks } = context;
   const directory = outputDirOf(options), generator = generatorOf(options);
   const settings = settingsOf(options, maxNewTokens);
-  await keepSettings(`${directory}/answers.json`, { model: modelOf(options), generator, ...settings });
+  await keepSettings(`${directory}/answers.json`, {
+    model: modelOf(options),
+    adapter: options.adapter,
+    generator,
+    ...settings,
+  });
   const outputs = await answerInstructions(`${directory}/model_outputs.jsonl`, instructions, {
     generator,
     settings,

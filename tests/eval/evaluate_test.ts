@@ -277,7 +277,7 @@ Deno.test("evaluate: what is missing is named before any work", async () => {
       "two files of outputs",
     );
     await refused(
-      { benchmark: "custom", stage: "judge", outputs: ["a", "b"], output_dir: dir },
+      { benchmark: "custom", judge_model: "j", outputs: ["a", "b"], output_dir: dir },
       "a: no such file",
     );
   });
