@@ -42,6 +42,7 @@ export {
   scoreOptions,
   type ScoreRow,
 } from "./lib/commands/score.ts";
+export { type Chat, openChat } from "./lib/commands/chat.ts";
 export type { Message } from "./lib/data/chat.ts";
 export {
   generate,
@@ -54,4 +55,4 @@ export type { EvaluateOptions } from "./lib/eval/options.ts";
 export { exportModel, type ExportOptions, exportOptions } from "./lib/commands/export.ts";
 export { inspect, type InspectOptions, inspectOptions } from "./lib/commands/inspect.ts";
 export { tune, type TuneOptions, tuneOptions, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
-export { writeReport } from "./lib/report/html.ts";
+export { report, type ReportOptions, reportOptions, serveReport } from "./lib/commands/report.ts";

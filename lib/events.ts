@@ -44,6 +44,8 @@ export interface Sample {
   readonly prompt: string;
   /** The answer before training. */
   readonly before?: string;
+  /** Answers during training, by the step after which they were given. */
+  readonly during?: readonly { readonly step: number; readonly text: string }[];
   /** The answer after training. */
   readonly after?: string;
 }

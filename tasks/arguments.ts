@@ -13,7 +13,10 @@ export interface Arguments {
 }
 
 /** Takes the arguments apart. Throws an InputError for what cannot be told apart. */
-export function readArguments<T>(args: readonly string[], { task, fields }: OptionSet<T>): Arguments {
+export function readArguments<T>(
+  args: readonly string[],
+  { task, fields, positional }: OptionSet<T>,
+): Arguments {
   const { spelled, given, bare } = spellOut(args, { task, fields });
   const flagsThat = (...takes: OptionField["takes"][]) =>
     fields.filter((field) => takes.includes(field.takes)).map(({ flag }) => flag);
@@ -30,6 +33,10 @@ export function readArguments<T>(args: readonly string[], { task, fields }: Opti
       return false;
     },
   });
+  if (positional !== undefined && files.length > 0) {
+    flags[positional] = files.splice(0).map(String);
+    given.delete(positional);
+  }
   if (files.length > 1) {
     throw new InputError(
       `Cannot ${task}: the argument ${

@@ -21,7 +21,7 @@ export interface GenerateOptions {
   model: string;
   /** Adapter to put on the model. */
   adapter?: string;
-  /** One prompt; exactly one of `prompt` and `prompts` is given. */
+  /** One prompt; exactly one of `prompt` and `prompts` is given, and none with `interactive`. */
   prompt?: string;
   /** JSONL file of rows with `prompt`. */
   prompts?: string;
@@ -37,6 +37,10 @@ export interface GenerateOptions {
   top_p: number;
   /** Seed of the sampling. */
   seed: number;
+  /** Texts that end a completion. */
+  stop?: string[];
+  /** A conversation in the terminal: `openChat` is the function. */
+  interactive: boolean;
   /** Number format of matmul inputs. */
   compute_dtype: "f32" | "bf16";
   /** JSONL file; without it standard output. */
@@ -62,6 +66,12 @@ const generateShape: ShapeOf<GenerateOptions> = {
     "sample from the likeliest tokens that make up this share",
   ),
   seed: seed.describe("seed of the sampling"),
+  stop: z.array(z.string().min(1)).optional().describe(
+    "texts that end a completion and are no part of it; as a flag once for each, or separated by commas",
+  ),
+  interactive: z.boolean().default(false).describe(
+    "a conversation in the terminal, through the chat template",
+  ),
   compute_dtype: computeDtype,
   output,
 };
@@ -71,7 +81,12 @@ export const generateOptions: OptionSet<GenerateOptions> = defineOptions<Generat
   task: "generate",
   summary: "Continues prompts: one prompt's completion as text, or a JSONL row for each row of prompts.",
   shape: generateShape,
-  check: ({ prompt, prompts }) => {
+  check: ({ prompt, prompts, interactive }) => {
+    if (interactive) {
+      return prompt === undefined && prompts === undefined
+        ? []
+        : ["interactive takes its prompts from the terminal; leave prompt and prompts out"];
+    }
     if (prompt !== undefined && prompts !== undefined) {
       return ["prompt and prompts are both given, wanted: one"];
     }
@@ -121,16 +136,8 @@ async function generateRows(
   const prompts = options.prompts === undefined
     ? [tokenisePrompt({ index: 0, where: "prompt", value: { prompt: options.prompt! } }, tokenizer, options)]
     : await readPrompts(options.prompts, tokenizer, options);
-  const settings: CompletionSettings = {
-    maxNewTokens: options.max_new_tokens,
-    temperature: options.temperature,
-    topK: options.top_k,
-    topP: options.top_p,
-    seed: options.seed,
-    compute: options.compute_dtype,
-    eosIds: await endTokens(model, tokenizer),
-  };
   const positions = positionsFor(model, prompts, { maxNewTokens: options.max_new_tokens, hooks });
+  const settings = settingsOf(options, await endTokens(model, tokenizer));
   const completions = await withAdapter(hooks, async (gpu) => {
     const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
     try {
@@ -145,4 +152,18 @@ async function generateRows(
   });
   if (options.output !== undefined) await writeRows(options.output, rows);
   return rows;
+}
+
+/** How completions are made under some options. */
+export function settingsOf(options: GenerateOptions, eosIds: readonly number[]): CompletionSettings {
+  return {
+    maxNewTokens: options.max_new_tokens,
+    temperature: options.temperature,
+    topK: options.top_k,
+    topP: options.top_p,
+    seed: options.seed,
+    compute: options.compute_dtype,
+    eosIds,
+    ...(options.stop ? { stop: options.stop } : {}),
+  };
 }

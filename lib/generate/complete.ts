@@ -14,6 +14,8 @@ export interface CompletionSettings extends SamplingOptions {
   readonly maxNewTokens: number;
   /** What matrix products round their inputs to. */
   readonly compute: "f32" | "bf16";
+  /** Texts that end a completion; they are not part of it. */
+  readonly stop?: readonly string[];
 }
 
 /** A completion, its text without special tokens. */
@@ -35,7 +37,7 @@ const SLOTS = { software: 16, gpu: 64 };
 export async function complete(
   gpu: Gpu,
   params: ParamStore,
-  { tokenizer, prompts, positions, settings, hooks, unit = "prompts" }: {
+  { tokenizer, prompts, positions, settings, hooks, unit = "prompts", onText }: {
     tokenizer: Tokenizer;
     prompts: readonly PromptIds[];
     /** Tokens of the longest sequence, prompt and completion together. */
@@ -44,20 +46,35 @@ export async function complete(
     hooks: RunHooks;
     /** What is counted, for progress. */
     unit?: string;
+    /** Told the text of the only prompt's completion, piece by piece. */
+    onText?: (piece: string) => void;
   },
 ): Promise<Completion[]> {
-  const { compute, ...sampling } = settings;
+  const { compute, stop = [], ...sampling } = settings;
   const slots = Math.min(prompts.length, SLOTS[gpu.adapterClass]);
   const generator = await Generator.create(gpu, params, { slots, positions, compute });
+  let shown = "";
+  const watched = (i: number, tokens: readonly number[]) => {
+    const kept = stopAt(tokenizer, prompts[i]!, { tokens, stop });
+    const text = beforeStop(completionText(tokenizer, prompts[i]!, tokens.slice(0, kept)), stop);
+    // the last character may be half of one, or the beginning of a stop text
+    if (onText && text.startsWith(shown) && !text.endsWith("\ufffd")) {
+      onText(text.slice(shown.length));
+      shown = text;
+    }
+    return kept;
+  };
+  const watch = stop.length > 0 || onText ? watched : undefined;
   try {
     const generated = await generator.generate(prompts.map(({ ids }) => ids), {
       ...sampling,
       onProgress: (done, total) => hooks.onEvent?.({ type: "phase", name: "generate", done, total, unit }),
+      ...(watch ? { onTokens: watch } : {}),
       ...(hooks.signal ? { signal: hooks.signal } : {}),
     });
     return generated.map((made, i) => ({
       ...made,
-      text: completionText(tokenizer, prompts[i]!, made.tokens),
+      text: beforeStop(completionText(tokenizer, prompts[i]!, made.tokens), stop),
     }));
   } finally {
     generator.destroy();
@@ -78,4 +95,30 @@ export function completionText(
   const [before, whole] = [decode(ids), decode([...ids, ...tokens])];
   // where the prompt ends within a character, its text changes with what follows: then the new tokens stand alone
   return whole.startsWith(before) ? whole.slice(before.length) : decode(tokens);
+}
+
+/** How many of the tokens it takes until one of the texts in `stop` has come; undefined while none has. */
+function stopAt(
+  tokenizer: Tokenizer,
+  prompt: PromptIds,
+  { tokens, stop }: { tokens: readonly number[]; stop: readonly string[] },
+): number | undefined {
+  const has = (count: number) => {
+    const text = completionText(tokenizer, prompt, tokens.slice(0, count));
+    return stop.some((ending) => text.includes(ending));
+  };
+  if (!has(tokens.length)) return undefined;
+  let [without, enough] = [0, tokens.length];
+  while (enough - without > 1) {
+    const middle = (without + enough) >> 1;
+    if (has(middle)) enough = middle;
+    else without = middle;
+  }
+  return enough;
+}
+
+/** The text before the first of the texts in `stop`. */
+function beforeStop(text: string, stop: readonly string[]): string {
+  const ends = stop.map((ending) => text.indexOf(ending)).filter((at) => at >= 0);
+  return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
 }

@@ -34,6 +34,8 @@ export interface GeneratorOptions extends SamplingOptions {
   readonly maxNewTokens: number;
   /** Told after every block how many prompts are finished. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told after every block what a prompt's new tokens are so far; returns how many of them to keep, to end it there. */
+  readonly onTokens?: (prompt: number, tokens: readonly number[]) => number | undefined;
   /** Ends with an AbortError after the block at hand. */
   readonly signal?: AbortSignal;
 }
@@ -52,6 +54,8 @@ const LEAST_BLOCK = 32;
 const MOST_BLOCK = 128;
 /** While prompts wait, finished slots are looked for more often: when the first is surely full, within these bounds. */
 const WAITING_BLOCK = { least: 16, most: 32 };
+/** While somebody looks at the tokens as they come. */
+const WATCHED_BLOCK = 8;
 /** A block's time at most, for progress and Ctrl-C. */
 const BLOCK_MS = 1000;
 /** Prompt tokens computed at a time, where no single prompt is longer. */
@@ -139,7 +143,12 @@ export class Generator {
         started.push({ slot, tokens: prompts[sequences[slot]!.prompt]!.slice(0, -1) });
       }
       await this.#fill(started.filter(({ tokens }) => tokens.length > 0));
-      const count = blockLength(sequences, { step, steps, waiting: next < prompts.length });
+      const count = blockLength(sequences, {
+        step,
+        steps,
+        waiting: next < prompts.length,
+        watched: options.onTokens !== undefined,
+      });
       const start = performance.now();
       await this.#run(step.plan, sequences, count);
       // The first block may come to compile kernels: the best block counts.
@@ -148,7 +157,10 @@ export class Generator {
       steps += count;
       sequences.forEach((sequence, slot) => {
         if (!sequence) return;
-        const stopped = options.eosIds.includes(sequence.last) && sequence.tokens.length > 0;
+        const kept = options.onTokens?.(sequence.prompt, sequence.tokens);
+        if (kept !== undefined) sequence.tokens.length = kept;
+        const stopped = kept !== undefined ||
+          (options.eosIds.includes(sequence.last) && sequence.tokens.length > 0);
         if (!stopped && sequence.left > 0) return;
         results[sequence.prompt] = { tokens: sequence.tokens, finishReason: stopped ? "stop" : "length" };
         sequences[slot] = undefined;
@@ -288,7 +300,7 @@ export class Generator {
 /** As many steps as have been made so far, so that what an early end wastes stays in proportion. */
 function blockLength(
   sequences: readonly (Sequence | undefined)[],
-  { step, steps, waiting }: { step: StepPlan; steps: number; waiting: boolean },
+  { step, steps, waiting, watched }: { step: StepPlan; steps: number; waiting: boolean; watched: boolean },
 ): number {
   const left = sequences.flatMap((sequence) => sequence ? [sequence.left] : []);
   const { least, most } = WAITING_BLOCK;
@@ -296,5 +308,5 @@ function blockLength(
     ? Math.max(least, Math.min(most, ...left))
     : Math.min(Math.max(LEAST_BLOCK, steps), MOST_BLOCK);
   const timely = step.milliseconds === undefined ? TRIAL_BLOCK : Math.floor(BLOCK_MS / step.milliseconds);
-  return Math.max(1, Math.min(wanted, timely, Math.max(...left)));
+  return Math.max(1, Math.min(wanted, timely, watched ? WATCHED_BLOCK : Infinity, Math.max(...left)));
 }

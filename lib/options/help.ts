@@ -5,27 +5,34 @@ import type { OptionField } from "./types.ts";
 
 /** The whole text. */
 export function helpText(
-  { task, summary, fields }: { task: string; summary: string; fields: readonly OptionField[] },
+  { task, summary, fields, positional }: {
+    task: string;
+    summary: string;
+    fields: readonly OptionField[];
+    positional: string | undefined;
+  },
 ): string {
   const lines = [
     ...wrap(summary, 106, ""),
     "",
-    `Usage: deno task ${task} [config.json|.yaml] [--flag value ...]`,
+    `Usage: deno task ${task} [${positional ? `${positional} ...` : "config.json|.yaml"}] [--flag value ...]`,
   ];
   const groups = new Set(fields.map(({ group }) => group));
   for (const group of groups) {
     lines.push("", ...(group === "" ? [] : [`${group}:`, ""]));
     for (const field of fields.filter((field) => field.group === group)) lines.push(...fieldText(field));
   }
-  lines.push(
-    "",
-    ...wrap(
-      "The config file is a JSON or YAML object with the same names in snake_case (learning_rate for " +
-        "--learning-rate). Flags win over the file.",
-      106,
+  if (positional === undefined) {
+    lines.push(
       "",
-    ),
-  );
+      ...wrap(
+        "The config file is a JSON or YAML object with the same names in snake_case (learning_rate for " +
+          "--learning-rate). Flags win over the file.",
+        106,
+        "",
+      ),
+    );
+  }
   return lines.join("\n");
 }
 

@@ -59,7 +59,8 @@ export function defineOptions<T extends object, Chosen extends object = object>(
   return {
     task,
     fields,
-    help: () => helpText({ task, summary: definition.summary, fields }),
+    positional: definition.positional,
+    help: () => helpText({ task, summary: definition.summary, fields, positional: definition.positional }),
     given(sources) {
       const file = withoutEmpty(sources.file ?? {}, definition.ignored);
       const flags: Record<string, unknown> = {};

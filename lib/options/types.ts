@@ -47,6 +47,8 @@ export interface OptionField {
 export interface OptionSet<T> {
   /** The task's name: `train`. */
   readonly task: string;
+  /** The key of the list that plain arguments belong to; without one, a plain argument is the config file. */
+  readonly positional: string | undefined;
   /** The options in the order of `--help`. */
   readonly fields: readonly OptionField[];
   /** The text of `--help`. */
@@ -82,4 +84,6 @@ export interface Definition<T> {
   readonly ignored?: readonly string[];
   /** Looks across options once each is right by itself; returns one sentence per problem. */
   readonly check?: (options: T) => string[];
+  /** The list that plain arguments belong to; without one, a plain argument is the config file. */
+  readonly positional?: keyof T & string;
 }

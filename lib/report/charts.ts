@@ -9,6 +9,10 @@ export interface Series {
   readonly points: readonly (readonly [number, number])[];
   /** Drawn as dots joined by dashes: few values, far apart. */
   readonly sparse?: boolean;
+  /** Drawn pale, behind a smoothed line of the same values. */
+  readonly faint?: boolean;
+  /** Which colour (`series-N`); by default its place in the list. */
+  readonly color?: number;
 }
 
 const WIDTH = 460;
@@ -18,7 +22,7 @@ const RIGHT = 12;
 const TOP = 12;
 const BOTTOM = 34;
 /** More points than this are averaged in groups: a line has no more pixels than that. */
-const MOST_POINTS = 400;
+const MAX_POINTS = 400;
 
 /** Curves over a common x axis. */
 export function lineChart(series: readonly Series[], xLabel: string): string {
@@ -26,18 +30,36 @@ export function lineChart(series: readonly Series[], xLabel: string): string {
   const all = drawn.flatMap(({ points }) => points);
   const x = axis(all.map(([value]) => value), { from: LEFT, to: WIDTH - RIGHT });
   const y = axis(all.map(([, value]) => value), { from: HEIGHT - BOTTOM, to: TOP });
-  const lines = drawn.map(({ points, sparse }, index) => {
+  const lines = drawn.map(({ points, sparse, faint, color }, place) => {
+    const index = color ?? place;
     const path = points.map(([px, py]) => `${round(x.at(px))},${round(y.at(py))}`);
     const dots = sparse || points.length === 1
       ? path.map((at) =>
         `<circle class="dot series-${index}" cx="${at.split(",")[0]}" cy="${at.split(",")[1]}" r="3"/>`
       )
       : [];
-    return `<polyline class="line series-${index}${sparse ? " sparse" : ""}" points="${path.join(" ")}"/>${
-      dots.join("")
-    }`;
+    const look = `${sparse ? " sparse" : ""}${faint ? " faint" : ""}`;
+    return `<polyline class="line series-${index}${look}" points="${path.join(" ")}"/>${dots.join("")}`;
   });
   return svg(frame(x, y, xLabel) + lines.join(""), series.map(({ label }) => label).join(", "));
+}
+
+/** A run of at least so many points is smoothed. */
+const SMOOTHED_FROM = 30;
+
+/**
+ * An exponential mean over about a twentieth of the points, as TensorBoard has it (divided by the weight that has come
+ * together, so that it does not begin at 0); undefined for a short line.
+ */
+export function smoothed(points: Series["points"]): Series["points"] | undefined {
+  if (points.length < SMOOTHED_FROM) return undefined;
+  const keep = 1 - 1 / Math.max(5, points.length / 20);
+  let [sum, weight] = [0, 0];
+  return points.map(([x, y]) => {
+    sum = keep * sum + (1 - keep) * y;
+    weight = keep * weight + (1 - keep);
+    return [x, sum / weight] as const;
+  });
 }
 
 /** How often values fall into each of some equal bins; a line marks zero where it is in reach. */
@@ -125,8 +147,8 @@ function round(pixel: number): number {
 
 /** Means of groups of neighbours. */
 function thinned(points: Series["points"]): Series["points"] {
-  if (points.length <= MOST_POINTS) return points;
-  const size = Math.ceil(points.length / MOST_POINTS);
+  if (points.length <= MAX_POINTS) return points;
+  const size = Math.ceil(points.length / MAX_POINTS);
   return Array.from({ length: Math.ceil(points.length / size) }, (_, group) => {
     const members = points.slice(group * size, (group + 1) * size);
     const mean = (side: 0 | 1) => members.reduce((sum, point) => sum + point[side], 0) / members.length;

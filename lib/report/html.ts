@@ -3,8 +3,9 @@
  */
 import { InputError } from "../errors.ts";
 import { readTextIfPresent } from "../io/files.ts";
+import { nameOf, trimSlashes } from "../io/paths.ts";
 import { writeWhole } from "../io/whole.ts";
-import { histogram, lineChart, type Series } from "./charts.ts";
+import { histogram, lineChart, type Series, smoothed } from "./charts.ts";
 import { durationText, shortNumber } from "./progress.ts";
 import type { Sample } from "../events.ts";
 import { chartsHtml, escape, figureHtml, pageHtml, pairsHtml, tableHtml, tilesHtml } from "./page.ts";
@@ -34,15 +35,26 @@ interface Chart {
   readonly lines: readonly (readonly [key: string, label: string])[];
 }
 
+/** A metric of the whole set, of its easy (K > 0) and hard (K < 0) pairs apart, and of the held-out rows. */
+function apart(title: string, key: string): Chart {
+  return {
+    title,
+    lines: [
+      [key, "training"],
+      [`easy/${key}`, "easy pairs"],
+      [`hard/${key}`, "hard pairs"],
+      [`eval_${key}`, "held out"],
+    ],
+  };
+}
+
 const CHARTS: readonly Chart[] = [
-  { title: "Loss", lines: [["loss", "training"], ["eval_loss", "held out"]] },
-  { title: "Reward margin", lines: [["rewards/margins", "training"], ["eval_rewards/margins", "held out"]] },
-  { title: "Accuracy", lines: [["rewards/accuracies", "training"], ["eval_rewards/accuracies", "held out"]] },
+  apart("Loss", "loss"),
+  apart("Reward margin", "rewards/margins"),
+  apart("Accuracy", "rewards/accuracies"),
   { title: "Rewards", lines: [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"]] },
-  {
-    title: "Mean log-probability per token",
-    lines: [["logps/chosen_avg", "chosen"], ["logps/rejected_avg", "rejected"]],
-  },
+  apart("Mean log-probability per token, chosen", "logps/chosen_avg"),
+  apart("Mean log-probability per token, rejected", "logps/rejected_avg"),
   { title: "Gradient norm (before clipping)", lines: [["grad_norm", "training"]] },
   { title: "Learning rate", lines: [["learning_rate", "training"]] },
 ];
@@ -52,6 +64,13 @@ const CHARTS: readonly Chart[] = [
  * exist, `samples.json` (a list of {@link SampleGroup}) and `reference.json` (`{K: number[]}`). Returns its path.
  */
 export async function writeReport(runDir: string): Promise<string> {
+  const path = `${runDir}/report.html`;
+  await writeWhole(path, reportHtml(await readRun(runDir)));
+  return path;
+}
+
+/** What lies in a run directory, as far as a report shows it. */
+export async function readRun(runDir: string): Promise<ReportContent> {
   const metrics = await readIfThere(`${runDir}/metrics.jsonl`, parseLines);
   const config = await readIfThere(`${runDir}/config.json`, JSON.parse) as
     | Record<string, unknown>
@@ -64,10 +83,7 @@ export async function writeReport(runDir: string): Promise<string> {
   }
   const samples = await readIfThere(`${runDir}/samples.json`, JSON.parse) as SampleGroup[] | undefined;
   const reference = await readIfThere(`${runDir}/reference.json`, JSON.parse) as { K?: number[] } | undefined;
-  const name = runDir.replace(/[\/\\]+$/, "").split(/[\/\\]/).at(-1) ?? runDir;
-  const path = `${runDir}/report.html`;
-  await writeWhole(path, reportHtml({ name, config, metrics, samples, K: reference?.K }));
-  return path;
+  return { name: nameOf(trimSlashes(runDir)), config, metrics, samples, K: reference?.K };
 }
 
 /** The page as text. */
@@ -105,16 +121,26 @@ function runTiles(metrics: readonly MetricsRow[]): string {
 }
 
 function chartHtml({ title, lines }: Chart, metrics: readonly MetricsRow[]): string {
-  const series = lines.map(([key, label]): Series => ({
-    label,
-    sparse: key.startsWith("eval_"),
-    points: metrics.filter((row) => Number.isFinite(row[key])).map((row) => [row.step, row[key]] as const),
-  })).filter(({ points }) => points.length > 0);
-  if (series.length === 0) return "";
-  const legend = series.length === 1 && series[0].label === "training"
+  const found = lines.map(([key, label], color) => ({ key, label, color, points: pointsOf(metrics, key) }))
+    .filter(({ points }) => points.length > 0);
+  if (found.length === 0) return "";
+  // the smoothed line is the one to read: the raw one lies pale behind it, and only that of the whole set
+  const series = found.flatMap(({ key, label, color, points }, i): Series[] => {
+    if (key.startsWith("eval_")) return [{ label, color, points, sparse: true }];
+    const smooth = smoothed(points);
+    if (!smooth) return [{ label, color, points }];
+    const raw: Series[] = i === 0 ? [{ label: `${label}, raw`, color, points, faint: true }] : [];
+    return [...raw, { label, color, points: smooth }];
+  });
+  const legend = found.length === 1 && found[0]!.label === "training"
     ? ""
-    : series.map(({ label }, i) => `<span class="key series-${i}">${label}</span>`).join(" ");
+    : found.map(({ label, color }) => `<span class="key series-${color}">${label}</span>`).join(" ");
   return figureHtml(title, legend, lineChart(series, "step"));
+}
+
+/** A metric's finite values by step. */
+export function pointsOf(metrics: readonly MetricsRow[], key: string): [number, number][] {
+  return metrics.filter((row) => Number.isFinite(row[key])).map((row) => [row.step!, row[key]!]);
 }
 
 function histogramHtml(K: readonly number[]): string {
@@ -126,11 +152,18 @@ function histogramHtml(K: readonly number[]): string {
 }
 
 function samplesHtml({ title, rows }: SampleGroup): string {
-  const cells = rows.map(({ prompt, before, after }) => [prompt, before ?? "", after ?? ""]);
-  return `<h2>${escape(title)}</h2>\n${tableHtml(["prompt", "before", "after"], cells, "samples")}`;
+  // samples that were taken during training stand between the first and the last
+  const steps = [...new Set(rows.flatMap(({ during = [] }) => during.map(({ step }) => step)))];
+  const columns = ["prompt", "before", ...steps.map((step) => `step ${step}`), "after"];
+  const cells = rows.map(({ prompt, before, during = [], after }) => {
+    const between = steps.map((step) => during.find((sample) => sample.step === step)?.text);
+    return [prompt, before, ...between, after].map((text) => text ?? "");
+  });
+  return `<h2>${escape(title)}</h2>\n${tableHtml(columns, cells, "samples")}`;
 }
 
-function valueText(value: unknown): string {
+/** An option's value as text. */
+export function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "";
 }
 

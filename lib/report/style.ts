@@ -4,11 +4,13 @@ export const STYLE = /* css */ `
   color-scheme: light dark;
   --paper: #fcfcfb; --ink: #1d1f22; --faint: #6a6f76; --rule: #e2e3e0; --card: #ffffff;
   --series-0: #1f6fb2; --series-1: #d1602a; --series-2: #3a8a4d;
+  --series-3: #8a55b5; --series-4: #a58a1c; --series-5: #4d8f93;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #16181b; --ink: #e7e8e6; --faint: #9aa0a8; --rule: #2e3237; --card: #1d2024;
     --series-0: #6db3ee; --series-1: #f39a62; --series-2: #7ccf8f;
+    --series-3: #c39be8; --series-4: #d9c25a; --series-5: #86c9cd;
   }
 }
 * { box-sizing: border-box; }
@@ -34,8 +36,10 @@ figcaption b { font-weight: 600; }
   content: ""; display: inline-block; width: 0.9em; height: 3px; margin: 0 0.35em 0.25em 0; background: var(--color);
 }
 .series-0 { --color: var(--series-0); } .series-1 { --color: var(--series-1); } .series-2 { --color: var(--series-2); }
+.series-3 { --color: var(--series-3); } .series-4 { --color: var(--series-4); } .series-5 { --color: var(--series-5); }
 svg { display: block; width: 100%; height: auto; }
 .line { fill: none; stroke: var(--color); stroke-width: 1.8; stroke-linejoin: round; }
+.faint { stroke-width: 1; opacity: 0.3; }
 .sparse { stroke-dasharray: 4 4; }
 .dot, .bar { fill: var(--color); }
 .whisker { stroke: var(--ink); stroke-width: 1.4; }
@@ -52,5 +56,5 @@ th { font-weight: 500; color: var(--faint); }
 .options td { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
 .numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .numbers th { white-space: nowrap; }
-.samples td { white-space: pre-wrap; width: 33%; overflow-wrap: anywhere; }
+.samples td { white-space: pre-wrap; min-width: 14rem; overflow-wrap: anywhere; }
 `;

@@ -19,6 +19,7 @@ import {
 } from "../../lib/model/decoder.ts";
 import { destroyParams, loadParams } from "../../lib/model/params.ts";
 import { samplingSettings } from "../../lib/ops/sample.ts";
+import { openChat } from "../../lib/commands/chat.ts";
 import { generate, type GenerationRow } from "../../lib/commands/generate.ts";
 import { completionText } from "../../lib/generate/complete.ts";
 import { Generator, type GeneratorOptions } from "../../lib/generate/generator.ts";
@@ -359,4 +360,31 @@ Deno.test("generate: a completion keeps the blank that it begins with, an answer
   const tokens = whole.slice(prompt.length);
   assertEquals(completionText(tokenizer, { ids: prompt }, tokens), " yes");
   assertEquals(completionText(tokenizer, { ids: prompt, chat: true }, tokens), "yes");
+});
+
+Deno.test("generate: a stop text ends a completion and is no part of it; pieces add up to the whole", async () => {
+  const model = fixturePath("llama3/policy");
+  const prompt = "What does the captain say?";
+  const full = (await generate({ model, prompt, max_new_tokens: 20 })).rows[0]!;
+  const cut = full.completion.length >> 1;
+  const stop = full.completion.slice(cut, cut + 3);
+  const { rows: [row] } = await generate({ model, prompt, max_new_tokens: 20, stop: ["never said", stop] });
+  assertEquals(row!.completion, full.completion.slice(0, full.completion.indexOf(stop)));
+  assertEquals(row!.finish_reason, "stop");
+  // the tokens reach exactly as far as the stop text
+  assertEquals(full.tokens.slice(0, row!.tokens.length), row!.tokens);
+  const tokenizer = await loadTokenizer(model);
+  const text = (count: number) => tokenizer.decode(full.tokens.slice(0, count), { skipSpecialTokens: true });
+  assert(text(row!.tokens.length).includes(stop) && !text(row!.tokens.length - 1).includes(stop));
+  const chat = await openChat({ model, max_new_tokens: 20 });
+  try {
+    const pieces: string[] = [];
+    const said = await chat.say(prompt, (piece) => pieces.push(piece));
+    const { rows: [once] } = await generate({ model, prompt, chat: true, max_new_tokens: 20 });
+    assertEquals(said, once!.completion);
+    assert(pieces.length > 1);
+    assertEquals(pieces.join(""), said);
+  } finally {
+    chat.close();
+  }
 });

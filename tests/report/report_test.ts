@@ -1,7 +1,19 @@
 /** Progress and report: pure text, tested without a terminal or a browser. */
-import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { InputError } from "../../lib/errors.ts";
-import { histogram, lineChart, ticks } from "../../lib/report/charts.ts";
+import { report, serveReport } from "../../lib/commands/report.ts";
+import { histogram, lineChart, smoothed, ticks } from "../../lib/report/charts.ts";
+import { compareHtml, differingOptions } from "../../lib/report/compare.ts";
+import { fileHeader, scalars } from "../../lib/report/tensorboard.ts";
+import { fixtureJson } from "../reference/fixture.ts";
+import { inTempDir } from "../temp_dir.ts";
 import { durationText, Progress, shortNumber, stepLine } from "../../lib/report/progress.ts";
 import type { TrainEvent } from "../../lib/events.ts";
 import { type MetricsRow, reportHtml, writeReport } from "../../lib/report/html.ts";
@@ -175,4 +187,93 @@ Deno.test("report: written into the run directory from its files; a missing or b
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("chart: a smoothed line begins at its first value, follows a level, and is for long lines only", () => {
+  assertEquals(smoothed([[1, 5], [2, 6]]), undefined);
+  const points = Array.from({ length: 200 }, (_, i): [number, number] => [i + 1, i < 100 ? 3 : 7]);
+  const line = smoothed(points)!;
+  assertEquals([line.length, line[0]![0], line[199]![0]], [200, 1, 200]);
+  assertAlmostEquals(line[0]![1], 3, 1e-12);
+  assertAlmostEquals(line[99]![1], 3, 1e-12);
+  assert(line[104]![1] > 3.5 && line[104]![1] < 6.5, "the jump is not smoothed");
+  assertAlmostEquals(line[199]![1], 7, 1e-3);
+});
+
+Deno.test("report: easy and hard pairs apart, raw lines behind smoothed ones, samples over time", () => {
+  const metrics = Array.from({ length: 80 }, (_, i): MetricsRow => ({
+    step: i + 1,
+    loss: 1 / (i + 1),
+    "rewards/margins": i / 10,
+    ...(i % 2 ? { "easy/rewards/margins": i / 5 } : { "hard/rewards/margins": i / 20 }),
+  }));
+  const during = [{ step: 20, text: "half way" }];
+  const html = reportHtml({
+    name: "run",
+    config: {},
+    metrics,
+    samples: [{ title: "Samples", rows: [{ prompt: "p", before: "b", during, after: "a" }] }],
+  });
+  assertStringIncludes(html, "easy pairs");
+  assertStringIncludes(html, "hard pairs");
+  // the raw values of loss and of margins
+  assertEquals([...html.matchAll(/class="line series-0 faint"/g)].length, 2);
+  assertEquals([...html.matchAll(/class="line series-[012]"/g)].length, 4);
+  assertStringIncludes(html, "<th>step 20</th>");
+  assertStringIncludes(html, "half way");
+});
+
+Deno.test("compare: curves over each other, last values, and only the options that differ", () => {
+  const run = (name: string, beta: number, loss: number) => ({
+    name,
+    config: { beta, seed: 42, output_dir: name },
+    metrics: [{ step: 1, loss: 1 }, { step: 2, loss }],
+  });
+  const runs = [run("a<b", 10, 0.5), run("second", 20, 0.25)];
+  assertEquals(differingOptions(runs), [["beta", "10", "20"]]);
+  const html = compareHtml(runs);
+  assertStringIncludes(html, "a&lt;b");
+  assertStringIncludes(html, "<td>0.500</td><td>0.250</td>");
+  assert(!html.includes("seed") && !html.includes("output_dir"));
+  assert(!/\b(?:src|href)=|url\(|@import|<script/.test(html), "the page loads something");
+});
+
+Deno.test("tensorboard: an event file is byte for byte what TensorBoard writes", async () => {
+  const wanted = Uint8Array.from(atob(await fixtureJson<string>("tensorboard.json")), (c) => c.charCodeAt(0));
+  const found = [
+    fileHeader(1000.5),
+    scalars({ step: 1, loss: Math.LN2, "rewards/margins": -2.5 }, 1001.25),
+    scalars({ step: 300, eval_loss: 1e-30 }, 1001.25),
+  ].flatMap((bytes) => [...bytes]);
+  assertEquals(Uint8Array.from(found), wanted);
+});
+
+Deno.test("report: several runs on one page; what is no run is named; a live page is made anew", async () => {
+  await inTempDir(async (folder) => {
+    for (const name of ["a", "b"]) {
+      await Deno.mkdir(`${folder}/${name}`);
+      await Deno.writeTextFile(`${folder}/${name}/config.json`, '{"loss_type":"mipo"}');
+      await Deno.writeTextFile(`${folder}/${name}/metrics.jsonl`, '{"step":1,"loss":0.5}\n');
+    }
+    const runs = [`${folder}/a`, `${folder}/b`];
+    const output = `${folder}/both.html`;
+    assertEquals(await report({ runs, output }), output);
+    assertStringIncludes(await Deno.readTextFile(output), "2 runs");
+    assertEquals(await report({ runs: runs.slice(0, 1) }), `${folder}/a/report.html`);
+    await assertRejects(() => report({ runs: [folder] }), InputError, "no run directory");
+    const controller = new AbortController();
+    const url = Promise.withResolvers<string>();
+    const served = serveReport({ runs, live: true, port: 0 }, {
+      signal: controller.signal,
+      onListen: url.resolve,
+    });
+    const page = async () => await (await fetch(await url.promise)).text();
+    assertStringIncludes(await page(), "<td>0.500</td><td>0.500</td>");
+    await Deno.writeTextFile(`${folder}/b/metrics.jsonl`, '{"step":1,"loss":0.5}\n{"step":2,"loss":0.125}\n');
+    assertStringIncludes(await page(), "<td>0.500</td><td>0.125</td>");
+    await Deno.remove(`${folder}/b/config.json`);
+    assertStringIncludes(await page(), "config.json is not there");
+    controller.abort();
+    await served;
+  });
 });
