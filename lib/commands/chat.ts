@@ -9,7 +9,7 @@ import { endTokens } from "../generate/end_tokens.ts";
 import { tokenisePrompt } from "../generate/prompts.ts";
 import { closeGpu } from "../gpu/device.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { loadWeights, openModel, openTokenizer } from "../load/model.ts";
+import { closeModel, loadWeights, openModel, openTokenizer } from "../load/model.ts";
 import { destroyParams } from "../model/params.ts";
 import { applyCached } from "../tuning/prepare.ts";
 import { type GenerateOptions, generateOptions, settingsOf } from "./generate.ts";
@@ -30,7 +30,7 @@ const CHAT_POSITIONS = 4096;
 /** Opens a model for a conversation through its chat template. */
 export async function openChat(given: Partial<GenerateOptions>, hooks: RunHooks = {}): Promise<Chat> {
   const options = generateOptions.resolve({ ...given, interactive: true });
-  const model = await openModel(options.model, hooks);
+  const model = await openModel(options.model, { ...hooks, adapter: options.adapter });
   const tokenizer = await openTokenizer(model);
   if (tokenizer.chatTemplate === undefined) {
     throw new InputError(
@@ -41,7 +41,7 @@ export async function openChat(given: Partial<GenerateOptions>, hooks: RunHooks 
   const gpu = await openAdapter(hooks);
   await applyCached(gpu, hooks);
   const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
-  model.directory.close();
+  closeModel(model);
   const positions = Math.min(model.config.max_position_embeddings, CHAT_POSITIONS);
   let messages: Message[] = [];
   return {
