@@ -32,7 +32,7 @@ export const FINAL_METRICS: readonly string[] = [
 ];
 
 /** What a run's `config.json` records and nobody compares. */
-const RECORDED = new Set(["versions", "adapter", "data_hash", "kernels", "output_dir", "digests"]);
+const RECORDED = new Set(["versions", "gpu_adapter", "data_hash", "kernels", "output_dir", "digests"]);
 
 /** The page as text. */
 export function compareHtml(runs: readonly ReportContent[]): string {

@@ -114,7 +114,7 @@ Deno.test("config: each loss has its own options and defaults, those of another 
 
 Deno.test("config: resolved options resolve to themselves, with what a run records beside them", () => {
   const resolved = trainOptions.resolve({ model: "m", data: "d.jsonl", loss_type: "dpo", max_steps: 3 });
-  const recorded = { ...resolved, versions: { deno: "2" }, adapter: "some", data_hash: "00" };
+  const recorded = { ...resolved, versions: { deno: "2" }, gpu_adapter: "some", data_hash: "00" };
   assertEquals(trainOptions.resolve(JSON.parse(JSON.stringify(recorded))), resolved);
 });
 
