@@ -36,6 +36,19 @@ export async function runCase(gpu: Gpu, one: OpCase): Promise<string[]> {
   }
 }
 
+/** A case recorded over virtual tensors: what it would do on this Gpu, which may be a null one. */
+export function planCase(gpu: Gpu, one: OpCase): Recorder {
+  const rec = new Recorder(gpu);
+  rec.compute = one.compute ?? "f32";
+  const given = Object.entries(one.tensors()).filter(([, { made }]) => !made);
+  const tensors = given.map(([name, { shape, data, extent }]) => {
+    const dtype = data instanceof Uint32Array ? "u32" : "f32";
+    return [name, rec.tensor(name, shape, { dtype, extent })] as const;
+  });
+  one.record(rec, Object.fromEntries(tensors));
+  return rec;
+}
+
 function objections(expected: Expected, found: Contents, tensors: CaseTensors): string[] {
   const { tensor, part, values, tolerance, reason, per, scale = 0 } = expected;
   const name = part ? `${tensor} (${part.name})` : tensor;
@@ -134,7 +147,8 @@ function catchMade(rec: Recorder, tensors: CaseTensors, all: Record<string, Tens
   return missed;
 }
 
-function countsTensor(gpu: Gpu, counts: readonly number[]): Tensor {
+/** The batch's counts, `0xffffffff` where none is given. */
+export function countsTensor(gpu: Gpu, counts: readonly number[]): Tensor {
   const buffer = createBuffer(gpu, 32, "counts");
   const data = new Uint32Array(8).fill(0xffffffff);
   data.set(counts);

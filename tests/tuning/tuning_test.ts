@@ -11,10 +11,7 @@ import type { Problem } from "../../lib/tuning/problem.ts";
 import { tuneProblem } from "../../lib/tuning/tuner.ts";
 import { getLoss } from "../../lib/losses/mod.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
-import { attention, attentionBackward } from "../../lib/ops/attention.ts";
-import { decodeLinear } from "../../lib/ops/decode_linear.ts";
 import { linear } from "../../lib/ops/matmul.ts";
-import { rmsnorm } from "../../lib/ops/norm.ts";
 import { recordedKernels } from "../../lib/train/kernels.ts";
 import {
   applyChoices,
@@ -25,6 +22,11 @@ import {
   workClasses,
 } from "../../lib/tuning/prepare.ts";
 import { type Choices, readChoices, writeChoices } from "../../lib/tuning/cache.ts";
+import { attentionBackwardCase, attentionCase } from "../cases/attention.ts";
+import type { OpCase } from "../cases/case.ts";
+import { decodeCase } from "../cases/decode.ts";
+import { normCase } from "../cases/norm.ts";
+import { planCase } from "../cases/run.ts";
 import { gpuGradients, gpuModel, packingFor } from "../gpu_model.ts";
 import { testGpu } from "../harness.ts";
 import { fixturePath } from "../reference/fixture.ts";
@@ -263,38 +265,40 @@ Deno.test("a matrix product is tuned on the adapter, remembered, and the choice 
     }
   }));
 
-/** Records both passes of attention over 700 rows: one whole example of the tuner, and one that is cut off. */
-function recordAttention(rec: Recorder, headSize: number) {
-  const [heads, kvHeads] = [8, 4];
-  const shape = { heads, kvHeads, headSize, scale: 0.5, window: null };
-  const tensor = (name: string, columns: number) => rec.tensor(name, [700, columns]);
-  const qkv = tensor("qkv", (heads + 2 * kvHeads) * headSize);
-  const [queryRanges, keyRanges] = [tensor("queryRanges", 4), tensor("keyRanges", 8)];
-  const saved = attention(rec, qkv, queryRanges, shape, { name: "a" });
-  const dO = tensor("dO", heads * headSize);
-  attentionBackward(rec, { qkv, ...saved, dO, queryRanges, keyRanges }, shape, { name: "a" });
+/** 700 rows of attention: one whole example of the tuner, and one that is cut off. */
+const heads = {
+  H: 8,
+  G: 4,
+  K: 8,
+  packing: [{ prompt: 128, branches: [192, 192] }, { prompt: 188, branches: [] }],
+};
+
+/** A case of every tuned op, but for the matrix product. */
+const tuned = [
+  normCase({ T: 4, D: 64 }),
+  decodeCase({ B: 4, D: 64, N: 48, norm: true, swiglu: true }),
+  attentionCase(heads),
+  attentionBackwardCase(heads),
+];
+
+/** Kernels that cases get on a Gpu. */
+function kernelsOf(gpu: Gpu, cases: readonly OpCase[]): string[] {
+  return cases.flatMap((one) => planCase(gpu, one).steps).flatMap((step) =>
+    step.kind === "dispatch" ? [step.shader.label] : []
+  );
 }
 
 Deno.test("the variants of reductions, decoding and attention agree on the adapter, and choices reach their ops", async () => {
   const gpu = await openGpu();
-  const record = (target: Gpu) => {
-    const rec = new Recorder(target);
-    const x = rec.tensor("x", [4, 64]);
-    const { y } = rmsnorm(rec, x, rec.tensor("gain", [64]), { name: "norm", eps: 1e-6 });
-    const norm = { gain: rec.tensor("gain", [64]), eps: 1e-6 };
-    decodeLinear(rec, y, rec.tensor("w", [96, 64]), { name: "y", swiglu: true, norm });
-    recordAttention(rec, 8);
-    return rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader.label] : []);
-  };
   // On a twin that counts as a GPU no variant is left out.
-  const classes = collectClasses({ ...gpu, adapterClass: "gpu" }, record);
+  const classes = collectClasses({ ...gpu, adapterClass: "gpu" }, (twin) => kernelsOf(twin, tuned));
   assertEquals(classes.map(({ key }) => key).sort(), [
     "attention backward 8 2 10 3",
     "attention forward 8 2 10 3",
     "decode buffer swiglu norm 2 7 6",
     "rows 2 6",
   ]);
-  const usual = record(gpu);
+  const usual = kernelsOf(gpu, tuned);
   const other: Record<string, string> = { rows: "group", decode: "columns_4", attention: "rows_large" };
   for (const { key, example } of classes) {
     const outcome = await tuneProblem(gpu, example(), { rounds: 0 });
@@ -302,17 +306,15 @@ Deno.test("the variants of reductions, decoding and attention agree on the adapt
     assertEquals(outcome?.timings.length, example().variants.length);
     applyChoices(gpu, { [key]: other[key.split(" ")[0]!]! });
   }
-  assert(record(gpu).every((label, i) => label !== usual[i]));
+  assert(kernelsOf(gpu, tuned).every((label, i) => label !== usual[i]));
   closeGpu(gpu);
 });
 
 Deno.test("where attention cannot have the preferred variant it gets the default", () => {
   const gpu = nullGpu("software");
-  const labels = () => {
-    const rec = new Recorder(gpu);
-    recordAttention(rec, 6); // no multiple of 4: no images
-    return rec.steps.map((step) => step.kind === "dispatch" ? step.shader.label : step.kind);
-  };
+  // No multiple of 4: no images.
+  const cases = [attentionCase({ ...heads, K: 6 }), attentionBackwardCase({ ...heads, K: 6 })];
+  const labels = () => kernelsOf(gpu, cases);
   const usual = labels();
   const prefer = (variant: string) => {
     const keys = ["attention forward 6 2 10 3", "attention backward 6 2 10 3"];
