@@ -21,7 +21,7 @@ import {
   openTokenizer,
 } from "../load/model.ts";
 import { type RunHooks, throwIfAborted } from "../events.ts";
-import { withAdapter } from "../load/adapter.ts";
+import { computedBy, withAdapter } from "../load/adapter.ts";
 import { exampleMetrics, referenceGap } from "../train/metrics.ts";
 import { adapter, lossType, model, output, ROWS, rowShape, text } from "./shared_options.ts";
 import { lossChoice } from "./loss_options.ts";
@@ -32,6 +32,7 @@ import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { longestInput, lossInputs, scoredExamples } from "../train/pairs.ts";
 import { type Packing, scoreExamples, type Sums } from "../train/reference.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
+import { checkScores } from "../train/finite.ts";
 import { checkVocabularies, packingOf } from "../train/job.ts";
 
 /** Options of `score`, resolved. */
@@ -141,13 +142,14 @@ export async function score(
   }
   const { examples, kind } = set;
   const pass = { examples, arity: kind === "pair" ? 2 : 1, options, longest, hooks };
-  const [sums, refSums] = await withAdapter(hooks, async (gpu) => [
-    await scoreWith(gpu, policy, pass),
-    reference && await scoreWith(gpu, reference, pass),
-  ]);
-  const rows = scoreRows(set, { sums: sums!, refSums, options });
+  const { sums, refSums, by } = await withAdapter(hooks, async (gpu) => ({
+    sums: await scoreWith(gpu, policy, pass),
+    refSums: reference && await scoreWith(gpu, reference, pass),
+    by: computedBy(gpu),
+  }));
+  const rows = scoreRows(set, { sums, refSums, options });
   if (options.output !== undefined) await writeRows(options.output, rows);
-  return { rows, summary: summarise(set, { sums: sums!, refSums, options }) };
+  return { rows, summary: `${summarise(set, { sums, refSums, options })}\n${by}` };
 }
 
 /** What a pass over examples depends on. */
@@ -182,10 +184,12 @@ export async function scoreWith(
     compute: options.compute_dtype,
   });
   try {
-    return await scoreExamples(scorer, examples, packing, (done, total) => {
+    const sums = await scoreExamples(scorer, examples, packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
       throwIfAborted(hooks, "Scoring");
     });
+    checkScores(examples, sums, model.path);
+    return sums;
   } finally {
     scorer.destroy();
     destroyParams(params);

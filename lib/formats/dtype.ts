@@ -98,6 +98,23 @@ function halfBits(word: number): number {
   return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
 }
 
+/** The largest finite value of each format. */
+export const MAX_VALUE: Record<FloatDtype, number> = {
+  F32: (2 - 2 ** -23) * 2 ** 127,
+  F16: 65504,
+  BF16: (2 - 2 ** -7) * 2 ** 127,
+};
+
+/** From here on a value rounds to infinity: half a step above the largest. */
+const OVERFLOW: Record<FloatDtype, number> = { F32: Infinity, F16: 65520, BF16: (2 - 2 ** -8) * 2 ** 127 };
+
+/** The index of the first finite value that `dtype` would make infinite, or -1. */
+export function findOverflow(values: Float32Array, dtype: FloatDtype): number {
+  if (dtype === "F32") return -1;
+  const most = OVERFLOW[dtype];
+  return values.findIndex((x) => Math.abs(x) >= most && Number.isFinite(x));
+}
+
 /** Float32 values as the little-endian bytes of `dtype`. */
 export function encodeFloats(values: Float32Array<ArrayBuffer>, dtype: FloatDtype): Uint8Array<ArrayBuffer> {
   if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -227,9 +227,9 @@ export class Generator {
       if (!sequence) return;
       const [last = 0, length = 0, left = 0, , , written = 0] = after.subarray(slot * row, slot * row + 6);
       if (last >= decoder.params.config.vocab_size) {
-        throw new Error(
+        throw new InputError(
           `Prompt ${sequence.prompt}, token ${sequence.tokens.length + written}: no logit is finite. ` +
-            "The model's weights hold values that are not numbers, or far too large ones.",
+            "The model's weights hold values so large that float32 overflows on the way: check the model.",
         );
       }
       const from = slot * row + STATE_HEADER;

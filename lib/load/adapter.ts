@@ -25,3 +25,12 @@ export async function withAdapter<T>(hooks: RunHooks, work: (gpu: Gpu) => Promis
     closeGpu(gpu);
   }
 }
+
+/** What computed a result, to its last bit: the adapter and the kernels that tuning chose on it. */
+export function computedBy({ name, choices }: Gpu): string {
+  const chosen = [...choices.variants].map(([key, variant]) => `${key}: ${variant}`).sort();
+  return `computed on ${name} with ` +
+    (chosen.length === 0
+      ? "the default kernels"
+      : `tuned kernels, which settle the last bits (${chosen.join(", ")})`);
+}

@@ -43,7 +43,10 @@ export function defineOptions<T extends object, Chosen extends object = object>(
       for (const key of new Set(parsed.error.issues.map((issue) => String(issue.path[0])))) {
         problems.push(wrongValue(key, given[key], { source: source(key), wanted: wanted(chosen[key]) }));
       }
-    } else if (problems.length === 0) {
+    } else {
+      problems.push(...beyondFloat32(parsed.data, source));
+    }
+    if (problems.length === 0 && parsed.success) {
       problems.push(...definition.check?.(parsed.data as T) ?? []);
     }
     if (problems.length > 0) {
@@ -101,6 +104,21 @@ function fieldOf(key: string, description: Description): OptionField {
     meaning: description.description ?? "",
     group: description.group ?? "",
   };
+}
+
+/** The smallest number above 0 that every adapter keeps, and the largest, in float32. */
+const FLOAT32 = { min: 2 ** -126, max: (2 - 2 ** -23) * 2 ** 127 };
+
+/** Numbers that would be 0 or infinite to whoever computes with them. */
+function beyondFloat32(options: object, source: (key: string) => string): string[] {
+  return Object.entries(options).flatMap(([key, value]) => {
+    if (typeof value !== "number" || value === 0) return [];
+    if (Math.abs(value) >= FLOAT32.min && Math.abs(value) <= FLOAT32.max) return [];
+    const range = `between ${FLOAT32.min.toPrecision(3)} and ${FLOAT32.max.toPrecision(3)}`;
+    return [
+      wrongValue(key, value, { source: source(key), wanted: `0 or a number that float32 holds, ${range}` }),
+    ];
+  });
 }
 
 function wrongValue(

@@ -11,6 +11,7 @@ import {
 } from "../../lib/formats/huggingface.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/formats/safetensors.ts";
 import { InputError } from "../../lib/errors.ts";
+import { inTempDir } from "../temp_dir.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 
@@ -40,6 +41,24 @@ Deno.test("float16: all 65,536 values widen and narrow to themselves", () => {
       assertEquals(back[i], i);
     }
   }
+});
+
+Deno.test("a value that a format has no room for is refused by name, and nothing is written", async () => {
+  await inTempDir(async (dir) => {
+    const write = (dtype: "F16" | "BF16" | "F32", ...values: number[]) =>
+      writeSafetensors(`${dir}/x`, [
+        { name: "layers.0.up", shape: [values.length], dtype, data: Float32Array.from(values) },
+      ]);
+    const { message } = await assertRejects(() => write("F16", 1, 70000, 2), InputError);
+    assertStringIncludes(message, "layers.0.up as F16: its element 1 is 70000");
+    assertStringIncludes(message, "bf16");
+    await assertRejects(() => write("F16", -65520), InputError);
+    await assertRejects(() => write("BF16", 3.4e38), InputError);
+    assertEquals([...Deno.readDirSync(dir)], []);
+    await write("F16", 65519, -65504, Infinity, NaN);
+    await write("BF16", 70000, 3.389e38, -Infinity);
+    await write("F32", 3.4e38);
+  });
 });
 
 Deno.test("float16: rounding is to nearest, ties to even, as the platform rounds", () => {

@@ -7,6 +7,7 @@ import type { TrainEvent } from "../../lib/events.ts";
 import { checkOutput, checkOutputDirectory, writeRows } from "../../lib/io/output.ts";
 import { score } from "../../lib/commands/score.ts";
 import { train } from "../../lib/commands/train.ts";
+import { openSafetensors } from "../../lib/formats/safetensors.ts";
 import { fixturePath } from "../reference/fixture.ts";
 import { inTempDir } from "../temp_dir.ts";
 
@@ -67,6 +68,33 @@ Deno.test("a weight that is no number is named with its tensor", () =>
     const work = () => generate({ model: copy, prompt: "Q:", max_new_tokens: 1 });
     const { message } = await assertRejects(work, InputError);
     assertMatch(message, /tensor \S+ holds NaN at element \d+/);
+  }));
+
+Deno.test("weights that overflow are the model's fault, said by score and generate with the row", () =>
+  inTempDir(async (dir) => {
+    const model = `${dir}/model`;
+    await exportModel({ model: fixturePath("llama/policy"), output: model });
+    const file = await openSafetensors(`${model}/model.safetensors`);
+    const bytes = await Deno.readFile(`${model}/model.safetensors`);
+    for (const [name, { byteOffset, sizeBytes }] of file.tensors) {
+      if (!name.includes("down_proj")) continue;
+      const view = new DataView(bytes.buffer, byteOffset, sizeBytes);
+      for (let i = 0; i < sizeBytes; i += 4) {
+        const huge = Math.max(-3e38, Math.min(3e38, view.getFloat32(i, true) * 1e38));
+        view.setFloat32(i, huge, true);
+      }
+    }
+    await Deno.writeFile(`${model}/model.safetensors`, bytes);
+    const scoring = await assertRejects(
+      () => score({ model, data: fixturePath("llama/pairs.jsonl") }),
+      InputError,
+    );
+    assertMatch(scoring.message, /Scoring with \S+model: row 0 .* the weights hold values so large/);
+    const generating = await assertRejects(
+      () => generate({ model, prompt: "Q:", max_new_tokens: 2 }),
+      InputError,
+    );
+    assertMatch(generating.message, /weights hold values so large/);
   }));
 
 Deno.test("a signal ends the reference pass; the run can be started again from there", () =>

@@ -59,6 +59,25 @@ Deno.test("config: an unknown key is refused and the nearest known one named", (
   assertEquals(nearest("qqqqqqqqqqqqqq", ["beta", "seed"]), undefined);
 });
 
+Deno.test("config: a number that float32 would make 0 or infinite is refused at its option", () => {
+  const cases: Record<string, unknown>[] = [
+    { beta: 1e39 },
+    { adam_epsilon: 1e-46 },
+    { learning_rate: 1e-40 },
+    { weight_decay: Number.MAX_VALUE },
+  ];
+  for (const options of cases) {
+    const [key] = Object.keys(options);
+    assertStringIncludes(complaint(() => trainOptions.resolve(options)), `${key} is `);
+    assertStringIncludes(complaint(() => trainOptions.resolve(options)), "that float32 holds");
+  }
+  for (const options of [{ top_p: 1e-46 }, { temperature: 1e-40 }]) {
+    const given = { model: "m", prompt: "p", ...options };
+    assertStringIncludes(complaint(() => generateOptions.resolve(given)), "that float32 holds");
+  }
+  assertEquals(trainOptions.resolve({ beta: 3.4e38, weight_decay: 1.2e-38 }).beta, 3.4e38);
+});
+
 Deno.test("config: one paragraph names every problem with what was found and wanted", () => {
   const message = complaint(() =>
     trainOptions.given({
