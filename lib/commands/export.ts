@@ -2,7 +2,8 @@
  * Writing a model for other programs.
  */
 import type { FloatDtype } from "../formats/dtype.ts";
-import { readTokenizerFiles, writeModelDirectory } from "../formats/huggingface.ts";
+import { writeModelDirectory } from "../formats/huggingface.ts";
+import { readTokenizerFiles } from "../formats/model_files.ts";
 import { writePeftFiles } from "../formats/peft.ts";
 import { InputError } from "../errors.ts";
 import { mergeInto, type MergeReport } from "../load/merge.ts";

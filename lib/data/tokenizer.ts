@@ -4,6 +4,7 @@
  * `tokenizer.json` is run by the room `tokenizer/`, as the Rust library runs it that models are trained with; what lies
  * beside it counts as in Transformers 5.
  */
+import { isGguf, readGgufTokenizer } from "../formats/gguf/model.ts";
 import { InputError } from "../errors.ts";
 import { listDirectory, readTextIfPresent } from "../io/files.ts";
 import { readJsonObject } from "../io/json.ts";
@@ -54,6 +55,7 @@ export interface Tokenizer {
  * @throws {InputError} naming the file, when one is missing, malformed or of a kind that is not supported
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  if (isGguf(path)) return await tokenizerOfGguf(path);
   const file = `${path}/tokenizer.json`;
   if (await readTextIfPresent(file) === undefined) throw await missingTokenizer(path);
   const definition = await readJsonObject(file, "a tokenizer");
@@ -63,6 +65,17 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     definition,
     settings,
     chat: await findTemplate(path, settings.config),
+  });
+}
+
+/** The tokenizer that a GGUF file has in its metadata, its chat template included. */
+async function tokenizerOfGguf(path: string): Promise<Tokenizer> {
+  const { definition, config } = await readGgufTokenizer(path);
+  return await createTokenizer({
+    path,
+    definition,
+    settings: { config, listed: [] },
+    chat: await findTemplate(path, config),
   });
 }
 

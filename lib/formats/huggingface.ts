@@ -3,8 +3,7 @@
  */
 import { InputError } from "../errors.ts";
 import { type Dtype, type FloatDtype, TORCH_NAME } from "./dtype.ts";
-import { TOKENIZER_FILES } from "../io/hub.ts";
-import { isDirectory, isFile, readBytes } from "../io/files.ts";
+import { isDirectory, isFile } from "../io/files.ts";
 import { describe, readJsonObject, writeJson } from "../io/json.ts";
 import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
 import { openSafetensors, type SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
@@ -18,7 +17,9 @@ export interface ModelDirectory {
   /** `config.json` as it stands. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;
-  /** The weight files, in name order. */
+  /** The file that the configuration stands in. */
+  readonly configFile: string;
+  /** The paths of the files that configuration and weights are read from, in name order. */
   readonly files: readonly string[];
   /** A tensor's values as float32. */
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
@@ -47,7 +48,8 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
       path,
       config,
       tensors,
-      files: [...shards.keys()].sort(),
+      configFile: `${path}/config.json`,
+      files: ["config.json", ...[...shards.keys()].sort()].map((name) => `${path}/${name}`),
       async read(name) {
         const file = owner.get(name);
         if (!file) throw new InputError(`${path}: no tensor "${name}" in this model's weights.`);
@@ -136,22 +138,13 @@ async function readWeightMap(path: string): Promise<Map<string, string>> {
 /** Contents by file name. */
 export type TokenizerFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-/** Reads a model's tokenizer and generation settings, so that they last longer than its directory. */
-export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> {
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  for (const name of TOKENIZER_FILES) {
-    if (await isFile(`${path}/${name}`)) files.set(name, await readBytes(`${path}/${name}`));
-  }
-  return files;
-}
-
 export interface WriteModelOptions {
   /** The configuration to write; its dtype key is set to the stored dtype. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: FloatDtype;
   /** The weights, by Hugging Face name. */
   readonly tensors: Iterable<Omit<TensorSource, "dtype">>;
-  /** The tokenizer and generation settings that go along, see {@link readTokenizerFiles}. */
+  /** The tokenizer and generation settings that go along, see `readTokenizerFiles`. */
   readonly tokenizerFiles?: TokenizerFiles;
   /** Whether a directory that is there already is replaced (only once the new one is whole); else it is an error. */
   readonly replace?: boolean;

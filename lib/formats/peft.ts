@@ -27,7 +27,7 @@ export interface PeftConfig {
 export interface PeftDirectory {
   readonly path: string;
   readonly config: PeftConfig;
-  /** Names of its files. */
+  /** The paths of its files. */
   readonly files: readonly string[];
   readonly tensors: SafetensorsFile["tensors"];
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
@@ -60,7 +60,7 @@ export async function openPeftDirectory(path: string): Promise<PeftDirectory> {
   return {
     path,
     config,
-    files: [CONFIG, WEIGHTS],
+    files: [CONFIG, WEIGHTS].map((name) => `${path}/${name}`),
     tensors: file.tensors,
     read: (name) => file.read(name),
     close: () => file.close(),

@@ -6,7 +6,9 @@ import { InputError } from "../errors.ts";
 import { digestFile, sha256 } from "../io/digest.ts";
 import { absolutePath, exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
-import { type ModelDirectory, openModelDirectory } from "../formats/huggingface.ts";
+import { nameOf } from "../io/paths.ts";
+import type { ModelDirectory } from "../formats/huggingface.ts";
+import { openModelFiles } from "../formats/model_files.ts";
 import { isPeftDirectory } from "../formats/peft.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelConfig } from "../model/config.ts";
@@ -81,9 +83,9 @@ async function openBase(
   name: string,
   { path, adapter, hooks }: { path: string; adapter: string | undefined; hooks: RunHooks },
 ): Promise<OpenModel> {
-  const directory = await openModelDirectory(path);
+  const directory = await openModelFiles(path);
   try {
-    const config = parseModelConfig({ ...directory.config }, `${path}/config.json`);
+    const config = parseModelConfig({ ...directory.config }, directory.configFile);
     checkShapes(config, { where: path, tensors: directory.tensors });
     const source = await exists(name) ? await absolutePath(path) : name;
     const plain = { path, source, tokenizerPath: path, config, directory };
@@ -105,14 +107,11 @@ async function trainedModelIn(path: string): Promise<string> {
 }
 
 /** A hash over a model's configuration and weights, and over its adapter's, by their files' contents. */
-export async function hashModel({ path, directory, adapter }: OpenModel): Promise<string> {
+export async function hashModel({ directory, adapter }: OpenModel): Promise<string> {
   const hasher = await sha256();
-  const own = ["config.json", ...directory.files].map((name) => ({ name, file: `${path}/${name}` }));
-  const low = adapter?.directory.files.map((name) => ({ name, file: `${adapter.directory.path}/${name}` })) ??
-    [];
-  for (const { name, file } of [...own, ...low]) {
+  for (const file of [...directory.files, ...adapter?.directory.files ?? []]) {
     const { sha256 } = await digestFile(file, "a file of the model");
-    hasher.update(new TextEncoder().encode(`${sha256}  ${name}\n`));
+    hasher.update(new TextEncoder().encode(`${sha256}  ${nameOf(file)}\n`));
   }
   return hasher.digest("hex");
 }

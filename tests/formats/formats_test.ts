@@ -4,11 +4,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/formats/dtype.ts";
 import { type DownloadProgress, resolveModel } from "../../lib/io/hub.ts";
-import {
-  openModelDirectory,
-  readTokenizerFiles,
-  writeModelDirectory,
-} from "../../lib/formats/huggingface.ts";
+import { openModelDirectory, writeModelDirectory } from "../../lib/formats/huggingface.ts";
+import { readTokenizerFiles } from "../../lib/formats/model_files.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/formats/safetensors.ts";
 import { InputError } from "../../lib/errors.ts";
 import { inTempDir } from "../temp_dir.ts";
@@ -199,7 +196,7 @@ Deno.test("model directory: single and sharded models are read, in float32, floa
     const [name, files, dtype] of [["llama", 1, "F32"], ["mistral", 2, "BF16"], ["llama3", 1, "F16"]] as const
   ) {
     const model = await openModelDirectory(`${FIXTURES}${name}/policy`);
-    assertEquals(model.files.length, files);
+    assertEquals(model.files.length, 1 + files); // config.json and the weights
     const { hidden_size, vocab_size, num_hidden_layers } = model.config as Record<string, number>;
     const embedding = model.tensors.get("model.embed_tokens.weight")!;
     assertEquals([embedding.dtype, ...embedding.shape], [dtype, vocab_size, hidden_size]);

@@ -7,6 +7,7 @@ import { bf16ToF32, f16ToF32 } from "../dtype.ts";
 import type { ModelDirectory } from "../huggingface.ts";
 import { ggufConfig, isPermuted } from "./config.ts";
 import { dequantize, QUANTIZED_TYPES } from "./dequantize.ts";
+import { ggufTokenizer, type TokenizerContent } from "./tokenizer.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 
 /** Bytes that are read and converted at a time. */
@@ -77,6 +78,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
       config,
       header,
       tensors: new Map([...sources].map(([name, { tensor: { shape } }]) => [name, { dtype: "F32", shape }])),
+      configFile: path,
       files: [path],
       async read(name) {
         const source = sources.get(name);
@@ -90,6 +92,16 @@ export async function openGguf(path: string): Promise<GgufModel> {
   } catch (error) {
     file.close();
     throw error;
+  }
+}
+
+/** The tokenizer in a GGUF file's metadata. */
+export async function readGgufTokenizer(path: string): Promise<TokenizerContent> {
+  const file = await openFile(path, "a GGUF file");
+  try {
+    return ggufTokenizer(path, await readGgufHeader(file));
+  } finally {
+    file.close();
   }
 }
 

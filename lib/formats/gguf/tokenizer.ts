@@ -10,7 +10,7 @@ import { Metadata } from "./config.ts";
 import type { GgufHeader } from "./header.ts";
 
 /** Both files' contents. */
-export interface TokenizerFiles {
+export interface TokenizerContent {
   /** `tokenizer.json`. */
   readonly definition: Record<string, unknown>;
   /** `tokenizer_config.json`, the chat template included. */
@@ -89,7 +89,7 @@ const PRE_TOKENIZERS: Readonly<
  *
  * @throws {InputError} for a tokenizer or pre-tokenizer that is not known, by its name
  */
-export function ggufTokenizer(path: string, { metadata }: GgufHeader): TokenizerFiles {
+export function ggufTokenizer(path: string, { metadata }: GgufHeader): TokenizerContent {
   const meta = new Metadata(path, metadata);
   const kind = meta.text("tokenizer.ggml.model");
   const tokens = meta.list("tokenizer.ggml.tokens", "string");
@@ -121,7 +121,7 @@ interface Vocabulary {
   readonly kinds: readonly number[];
 }
 
-function byteLevelBpe(vocabulary: Vocabulary): TokenizerFiles {
+function byteLevelBpe(vocabulary: Vocabulary): TokenizerContent {
   const { meta, tokens } = vocabulary;
   const name = meta.text("tokenizer.ggml.pre") ?? "default";
   const known = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name]! : undefined;
@@ -159,7 +159,7 @@ function byteLevelBpe(vocabulary: Vocabulary): TokenizerFiles {
   };
 }
 
-function sentencePieceBpe(vocabulary: Vocabulary): TokenizerFiles {
+function sentencePieceBpe(vocabulary: Vocabulary): TokenizerContent {
   const { meta, tokens } = vocabulary;
   const scores = meta.list("tokenizer.ggml.scores", "number");
   if (scores?.length !== tokens.length) {
