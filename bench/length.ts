@@ -6,12 +6,14 @@ import { collate } from "../lib/data/batch.ts";
 import { shapeFor } from "../lib/data/plan.ts";
 import type { Example } from "../lib/data/types.ts";
 import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
-import { getLoss } from "../lib/losses/mod.ts";
+import { createObjective } from "../lib/losses/mod.ts";
+import { packInputs } from "../lib/ops/preference.ts";
 import { type BatchCapacity, createBatchTensors } from "../lib/model/batch_tensors.ts";
 import { type ModelConfig } from "../lib/model/config.ts";
 import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { createParams, destroyParams } from "../lib/model/params.ts";
-import { planMicroBatch, TrainEngine } from "../lib/train/engine.ts";
+import { TrainEngine } from "../lib/train/engine.ts";
+import { planMicroBatch } from "../lib/train/programs.ts";
 import type { Report } from "./row.ts";
 import { median } from "./row.ts";
 import { randomParams } from "./workload.ts";
@@ -57,21 +59,26 @@ function setupFor(config: ModelConfig, { length, rows }: { length: number; rows:
     prompt: [1],
     completions: [Array.from({ length }, (_, i) => (i * 37 + 5 + index * 11) % config.vocab_size)],
   }));
-  const shape = shapeFor(examples, { tokenBudget: length * rows, batchSize: rows, arity: 1 });
-  const batch = collate(examples, { shape, arity: 1 });
+  const shape = shapeFor(examples, { tokenBudget: length * rows, batchSize: rows });
+  const batch = collate(examples, { shape });
   const setup = {
     positions: length,
     capacity: shape,
     compute: "f32" as const,
-    loss: getLoss("sft"),
-    hyper: {},
+    objective: createObjective({ loss_type: "sft" }),
     checkpointing: false,
     batchSize: rows,
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
     maxGradNorm: 0,
   };
-  const references = new Float32Array(4 * rows).map((_, i) => i % 4 === 2 ? length : 0);
-  return { setup, micro: { batch, references } };
+  const inputs = examples.map(() => ({
+    ref_chosen: 0,
+    ref_rejected: 0,
+    chosen_tokens: length,
+    rejected_tokens: 0,
+    label: 1,
+  }));
+  return { setup, micro: { batch, inputs: packInputs(inputs) } };
 }
 
 /** A micro-batch's time by kernel, in ms. */

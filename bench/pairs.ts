@@ -149,7 +149,7 @@ async function gradientErrors(
   const gradients: Float32Array[][] = [];
   for (const [i, runner] of runners.entries()) {
     const rows = runner.steps[0]!;
-    runner.engine.accumulate(workOf(runner, rows, layouts[i]!.layout), stepNumbers(rows));
+    runner.engine.accumulate(workOf(runner, rows, layouts[i]!.layout), stepNumbers());
     const shards: Float32Array[] = [];
     for (const { grad } of runner.params.shards) shards.push(await readTensor(gpu, grad!));
     gradients.push(shards);

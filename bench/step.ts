@@ -14,8 +14,8 @@ export async function stepSuite(
     const layout = { ...FULL, compute };
     const runner = await createRunner(gpu, workload, layout);
     const rows = runner.steps[0]!;
-    const { profile } = await profileStep(runner.engine, () => workOf(runner, rows, layout), {
-      numbers: stepNumbers(rows),
+    const { profile } = await profileStep(runner.engine, workOf(runner, rows, layout), {
+      numbers: stepNumbers(),
       rounds,
     });
     runner.destroy();

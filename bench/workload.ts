@@ -4,13 +4,14 @@ import { loadExamples } from "../lib/data/examples.ts";
 import { shapeFor } from "../lib/data/plan.ts";
 import type { Example } from "../lib/data/types.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
-import { getLoss } from "../lib/losses/mod.ts";
+import { createObjective } from "../lib/losses/mod.ts";
 import type { ModelConfig } from "../lib/model/config.ts";
 import { createParams, destroyParams, type ParamStore } from "../lib/model/params.ts";
-import { Scorer, type StepNumbers, TrainEngine } from "../lib/train/engine.ts";
+import { type StepNumbers, TrainEngine } from "../lib/train/engine.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer } from "../lib/load/model.ts";
-import { microBatches, type RowSet, tokenTotal } from "../lib/train/pairs.ts";
-import { type Packing, scoreExamples } from "../lib/train/reference.ts";
+import { planStep, type RowSet, type StepPlan, tokenTotal } from "../lib/train/step.ts";
+import { Scorer } from "../lib/train/scorer.ts";
+import { knownReferences, type Packing, scoreExamples } from "../lib/train/reference.ts";
 import { builtInRun } from "../lib/commands/built_in.ts";
 
 /** Which model and rows a suite trains on. */
@@ -78,6 +79,8 @@ export interface Runner {
   destroy(): void;
 }
 
+const OBJECTIVE = createObjective({ loss_type: "mipo", beta: 10 });
+
 /** Builds an engine for a workload; weights and reference sums come along. */
 export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FULL): Promise<Runner> {
   const { model, examples, batchSize } = work;
@@ -85,13 +88,13 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
   const packing = packingOf(work, layout);
   const setup = { params, positions: work.maxLength, capacity: packing.shape, compute: layout.compute };
   const scorer = await Scorer.create(gpu, setup);
-  const references = await scoreExamples(scorer, examples, packing);
+  const scores = await scoreExamples(scorer, examples, packing);
+  const references = knownReferences(scores.map(({ sums }) => sums));
   scorer.destroy();
-  const loss = getLoss("mipo");
   const engine = await TrainEngine.create(gpu, {
     ...setup,
-    loss,
-    hyper: { beta: 10 },
+    capacity: packing.shape,
+    objective: OBJECTIVE,
     checkpointing: false,
     batchSize,
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
@@ -100,7 +103,7 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
   const set = { examples, references };
   const steps = stepsOf(examples.length, batchSize);
   const batches = steps.flatMap((rows) =>
-    [...workOf({ set, packing }, rows, layout)].map(({ batch }) => batch)
+    workOf({ set, packing }, rows, layout).micro.map(({ batch }) => batch)
   );
   return {
     engine,
@@ -124,7 +127,7 @@ function stepsOf(count: number, batchSize: number): number[][] {
   return rows.filter((i) => i % batchSize === 0).map((i) => rows.slice(i, i + batchSize));
 }
 
-function packingOf({ examples, batchSize }: Workload, layout: Layout): Packing {
+function packingOf({ examples, batchSize, maxLength }: Workload, layout: Layout): Packing {
   const { sharePrompt } = layout;
   const budget = { tokenBudget: layout.tokenBudget ?? "auto" as const, sharePrompt };
   // One example per micro-batch: the capacity is the largest example's.
@@ -133,19 +136,19 @@ function packingOf({ examples, batchSize }: Workload, layout: Layout): Packing {
   return {
     shape: { ...all, targets: Math.ceil(all.targets / 8) * 8 },
     sharePrompt,
-    arity: 2,
+    maxLength,
   };
 }
 
-/** The micro-batches of a step in a layout. */
-export function* workOf(
+/** A step in a layout. */
+export function workOf(
   { set, packing }: { set: RowSet; packing: Packing },
   rows: readonly number[],
   layout: Layout,
-): ReturnType<typeof microBatches> {
-  for (const micro of microBatches(set, rows, packing)) {
-    yield layout.completionOnly ? micro : { ...micro, batch: scoreEverywhere(micro.batch) };
-  }
+): StepPlan {
+  const plan = planStep(set, rows, { packing, objective: OBJECTIVE });
+  if (layout.completionOnly) return plan;
+  return { ...plan, micro: plan.micro.map((micro) => ({ ...micro, batch: scoreEverywhere(micro.batch) })) };
 }
 
 /**
@@ -187,18 +190,18 @@ export function scoreEverywhere(batch: Batch): Batch {
 }
 
 /** The numbers of a step; a learning rate of 0 keeps the weights, so that every round computes the same. */
-export function stepNumbers(rows: readonly number[], learningRate = 0): StepNumbers {
-  return { learningRate, step: 1, scale: 1 / rows.length };
+export function stepNumbers(learningRate = 0): StepNumbers {
+  return { learningRate, step: 1 };
 }
 
 /** Steps (without a list, an epoch) as training makes them: the next is collated meanwhile. Returns seconds. */
 export async function runSteps(runner: Runner, layout: Layout, steps = runner.steps): Promise<number> {
   const { engine } = runner;
   const start = performance.now();
-  let next = [...workOf(runner, steps[0]!, layout)];
-  for (const [i, rows] of steps.entries()) {
-    engine.submit(next, stepNumbers(rows));
-    if (i + 1 < steps.length) next = [...workOf(runner, steps[i + 1]!, layout)];
+  let next = workOf(runner, steps[0]!, layout);
+  for (let i = 0; i < steps.length; i++) {
+    engine.submit(next, stepNumbers());
+    if (i + 1 < steps.length) next = workOf(runner, steps[i + 1]!, layout);
     await engine.finish();
   }
   return (performance.now() - start) / 1000;

@@ -1,6 +1,6 @@
 // Shared by the kernels that `#include common`.
 
-// How many rows a packed batch really has: tokens, targets, segments, uniques, units (lib/gpu/tensor.ts, Extent); then
+// How many rows a packed batch really has: tokens, targets, segments, uniques, examples (lib/gpu/tensor.ts, Extent); then
 // how many micro-batches came before it in its step.
 @group(0) @binding(0) var<uniform> counts: array<vec4<u32>, 2>;
 

@@ -17,6 +17,7 @@ import attention_queries from "./attention_queries.wgsl" with { type: "text" };
 import attention_thread from "./attention_thread.wgsl" with { type: "text" };
 import attention_params from "./attention_params.wgsl" with { type: "text" };
 import attention_ranges from "./attention_ranges.wgsl" with { type: "text" };
+import baseline from "./baseline.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
 import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
@@ -94,6 +95,7 @@ export const kernels: Readonly<Record<string, string>> = {
   adamw,
   adapter_collapse,
   adapter_expand,
+  baseline,
   bf16,
   bits,
   column_sum,

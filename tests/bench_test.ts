@@ -101,10 +101,10 @@ Deno.test("a profiled step has the results of any other, and its tables account 
   const gpu = await testGpu();
   const runner = await createRunner(gpu, await openWorkload(given));
   const rows = runner.steps[0]!;
-  const numbers = stepNumbers(rows);
+  const numbers = stepNumbers();
   runner.engine.submit(workOf(runner, rows, FULL), numbers);
   const plain = await runner.engine.finish();
-  const { result, profile } = await profileStep(runner.engine, () => workOf(runner, rows, FULL), {
+  const { result, profile } = await profileStep(runner.engine, workOf(runner, rows, FULL), {
     numbers,
     rounds: 2,
   });

@@ -5,7 +5,8 @@
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Example } from "../lib/data/types.ts";
-import { getLoss, lossHyper } from "../lib/losses/mod.ts";
+import { createObjective } from "../lib/losses/mod.ts";
+import { knownReferences } from "../lib/train/reference.ts";
 import { learningRate } from "../lib/train/schedule.ts";
 import { score } from "../lib/commands/score.ts";
 import { train } from "../lib/commands/train.ts";
@@ -58,14 +59,16 @@ for (const name of fixtureNames) {
     const params = await gpuModel(gpu, fixturePath(`${name}/policy`));
     const expected = await fixtureJson<Expected>(`${name}/expected.json`);
     const examples = await examplesOf(name, "pairs.jsonl");
-    const references = expected.pairs.map((pair) => [pair.ref_chosen_logp, pair.ref_rejected_logp]);
+    const references = knownReferences(
+      expected.pairs.map((pair) => [pair.ref_chosen_logp, pair.ref_rejected_logp]),
+    );
     for (const which of ["mipo", "dpo", "dpo label_smoothing", "sft"]) {
-      const loss = getLoss(which.split(" ")[0]!);
-      const set = loss.arity === 2
+      const loss_type = which.split(" ")[0]!;
+      const set = loss_type !== "sft"
         ? { examples, references }
         : { examples: await examplesOf(name, "sft.jsonl"), references: null };
-      const hyper = lossHyper(loss, expected.losses[which]?.parameters ?? {});
-      const { gradients } = await gpuGradients(gpu, params, { set, loss, hyper });
+      const objective = createObjective({ loss_type, ...expected.losses[which]?.parameters });
+      const { gradients } = await gpuGradients(gpu, params, { set, objective });
       const golden = await tensorsOf(`${name}/gradients.${which.replace(" ", "_")}.safetensors`);
       assertEquals([...gradients.keys()].sort(), [...golden.keys()].sort());
       for (const [tensor, values] of golden) {

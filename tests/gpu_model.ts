@@ -2,14 +2,14 @@
  * A fixture's model on the adapter, for tests that look at its gradients, logits and sums.
  */
 import { collate, roundUp8 } from "../lib/data/batch.ts";
-import { planMicroBatches, shapeFor } from "../lib/data/plan.ts";
+import { shapeFor } from "../lib/data/plan.ts";
 import type { Example } from "../lib/data/types.ts";
 import { openModelDirectory } from "../lib/formats/huggingface.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Plan } from "../lib/gpu/plan.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
 import { readTensor, residentTensor } from "../lib/gpu/tensor.ts";
-import { type Hyper, type LossDefinition } from "../lib/losses/mod.ts";
+import type { Objective } from "../lib/losses/mod.ts";
 import { createBatchTensors, destroyBatchTensors, writeBatch } from "../lib/model/batch_tensors.ts";
 import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { linearForward } from "../lib/model/linear.ts";
@@ -24,7 +24,7 @@ import {
 } from "../lib/model/params.ts";
 import { ropeTable } from "../lib/model/rope_table.ts";
 import { TrainEngine } from "../lib/train/engine.ts";
-import { microBatches, type RowSet } from "../lib/train/pairs.ts";
+import { planStep, type RowSet } from "../lib/train/step.ts";
 import type { Packing } from "../lib/train/reference.ts";
 
 /** A model directory on the adapter. */
@@ -59,19 +59,17 @@ export function packingFor(
   options: ComputeOptions = {},
 ): Packing {
   const sharePrompt = options.sharePrompt ?? true;
-  const arity = examples[0]!.completions.length;
   const tokenBudget = options.tokenBudget ?? "auto";
-  const shape = shapeFor(examples, { tokenBudget, batchSize: examples.length, sharePrompt, arity });
-  return { shape, sharePrompt, arity };
+  const shape = shapeFor(examples, { tokenBudget, batchSize: examples.length, sharePrompt });
+  return { shape, sharePrompt, maxLength: Infinity };
 }
 
 /** An engine for steps over all of `examples`. */
 export function engineFor(
   gpu: Gpu,
   params: ParamStore,
-  { loss, hyper, packing, examples, ...options }: ComputeOptions & {
-    readonly loss: LossDefinition;
-    readonly hyper: Hyper;
+  { objective, packing, examples, ...options }: ComputeOptions & {
+    readonly objective: Objective;
     readonly packing: Packing;
     readonly examples: readonly Example[];
   },
@@ -81,8 +79,7 @@ export function engineFor(
     positions: params.config.max_position_embeddings,
     capacity: packing.shape,
     compute: options.compute ?? "f32",
-    loss,
-    hyper,
+    objective,
     checkpointing: options.checkpointing ?? false,
     batchSize: examples.length,
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
@@ -94,24 +91,21 @@ export function engineFor(
 export async function gpuGradients(
   gpu: Gpu,
   params: ParamStore,
-  { set, loss, hyper, ...options }: ComputeOptions & {
+  { set, objective, ...options }: ComputeOptions & {
     readonly set: RowSet;
-    readonly loss: LossDefinition;
-    readonly hyper: Hyper;
+    readonly objective: Objective;
   },
 ): Promise<{ gradients: Map<string, Float32Array>; microBatchCount: number; tokens: number }> {
   const { examples } = set;
   const packing = packingFor(examples, options);
-  const engine = await engineFor(gpu, params, { loss, hyper, packing, examples, ...options });
-  const scored = examples.reduce((sum, { completions }) => sum + completions[0]!.length, 0);
-  const scale = loss.arity === 2 ? 1 / examples.length : 1 / scored;
-  const work = [...microBatches(set, examples.map((_, i) => i), packing)];
-  engine.accumulate(work, { learningRate: 0, step: 1, scale });
+  const engine = await engineFor(gpu, params, { objective, packing, examples, ...options });
+  const plan = planStep(set, examples.map((_, i) => i), { packing, objective });
+  engine.accumulate(plan, { learningRate: 0, step: 1 });
   const gradients = new Map<string, Float32Array>();
   for (const { name, data } of await readParams(gpu, params, "grad")) gradients.set(name, await data());
   engine.destroy();
-  const tokens = work.reduce((sum, { batch }) => sum + batch.tokenCount, 0);
-  return { gradients, microBatchCount: planMicroBatches(examples, packing).length, tokens };
+  const tokens = plan.micro.reduce((sum, { batch }) => sum + batch.tokenCount, 0);
+  return { gradients, microBatchCount: plan.micro.length, tokens };
 }
 
 /** Logits [T, V] of one sequence. */

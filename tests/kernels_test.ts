@@ -6,8 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { kernels } from "../kernels/mod.ts";
 import { nullGpu } from "../lib/gpu/device.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
-import { lossMathWgsl } from "../lib/losses/math.ts";
-import { losses } from "../lib/losses/mod.ts";
+import { createObjective, losses } from "../lib/losses/mod.ts";
 import { attention, attentionBackward } from "../lib/ops/attention.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../lib/ops/matmul.ts";
 
@@ -175,8 +174,7 @@ function flatten(name: string): string {
 
 const texts = new Map([
   ...Object.keys(kernels).map((name) => [name, flatten(name)] as const),
-  ["loss math", lossMathWgsl] as const,
-  ...Object.values(losses).map(({ name, wgsl }) => [name, wgsl] as const),
+  ...Object.keys(losses).map((name) => [name, createObjective({ loss_type: name }).shader.code] as const),
 ]);
 
 for (const { name, reason, find, wrong, right } of RULES) {

@@ -7,7 +7,7 @@ import { closeGpu, planningGpu } from "../gpu/device.ts";
 import { createPolicy } from "../model/adapters.ts";
 import { shardBytes } from "../model/shards.ts";
 import { resolveRun } from "./train.ts";
-import { planMicroBatch } from "../train/engine.ts";
+import { planMicroBatch } from "../train/programs.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { closeModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";

@@ -6,7 +6,7 @@ import type { EvaluateOptions } from "../eval/options.ts";
 import type { RunHooks } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
 import { openModel, openTokenizer } from "../load/model.ts";
-import { longestInput } from "../train/pairs.ts";
+import { longestInput } from "../train/step.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { scoreWith } from "./score.ts";
@@ -52,16 +52,15 @@ async function weigh(
   }
   await withAdapter(hooks, async (gpu) => {
     const start = performance.now();
-    const sums = await scoreWith(gpu, model, {
+    const scores = await scoreWith(gpu, model, {
       examples,
-      arity: 2,
       options: { token_budget: "auto", share_prompt: true, compute_dtype: options.compute_dtype },
       longest,
       hooks,
     });
     const seconds = (performance.now() - start) / 1000 / requests.length;
-    for (const [i, logprobs] of sums.entries()) {
-      const top_logprobs = requests[i]!.letters!.map((token, l) => ({ token, logprob: logprobs[l]! }));
+    for (const [i, { sums }] of scores.entries()) {
+      const top_logprobs = requests[i]!.letters!.map((token, l) => ({ token, logprob: sums[l]! }));
       const text = top_logprobs.reduce((a, b) => a.logprob >= b.logprob ? a : b).token;
       await onAnswer(i, { text, top_logprobs, raw: { text, top_logprobs }, seconds });
     }

@@ -3,35 +3,72 @@
  */
 import type { Choice, Shape } from "../options/types.ts";
 import { z } from "../deps.ts";
-import { losses, type LossName } from "../losses/mod.ts";
+import { type LossDefinition, losses, type LossName } from "../losses/mod.ts";
 
-/** The losses' own options: an option of another loss than the chosen one is refused. */
+const all = [...new Set(Object.values(losses))];
+
+/** The losses' own options: an option of another loss than the chosen ones is refused. */
 export function lossChoice(): Choice {
-  const all: Record<string, z.ZodType> = {};
-  for (const key of new Set(Object.values(losses).flatMap((loss) => Object.keys(loss.options)))) {
-    const owners = ownersOf(key);
-    // Each loss has its own default: the text tells all of them, the schema none.
-    const schema = owners[0].options[key];
-    const bare = schema instanceof z.ZodDefault ? schema.unwrap() as z.ZodType : schema;
-    const meanings = owners.map(({ options }) => {
-      const byDefault = options[key].safeParse(undefined);
-      return options[key].description + (byDefault.success ? `, default ${byDefault.data}` : "");
-    });
-    all[key] = bare.optional().meta({ description: meanings.join("; "), group: "Loss" });
+  const shape: Record<string, z.ZodType> = {};
+  for (const key of new Set(all.flatMap((loss) => Object.keys(loss.options)))) {
+    shape[key] = bare(ownersOf(key)[0]!, key).optional().meta({ description: meaningOf(key), group: "Loss" });
   }
-  const chosen = (given: Readonly<Record<string, unknown>>) =>
-    losses[(given.loss_type ?? "mipo") as LossName] as { options: Shape } | undefined;
+  for (const { synonyms } of all) {
+    for (const [synonym, key] of Object.entries(synonyms ?? {})) {
+      shape[synonym] = shape[key]!.meta({ description: `another name of ${key}`, group: "Loss" });
+    }
+  }
   return {
     key: "loss_type",
-    all,
+    all: shape,
     // With an unknown loss every option passes, so that the loss's name is the one thing complained about.
-    select: (given) => chosen(given)?.options ?? all,
+    select: (given) => {
+      const chosen = chosenBy(given);
+      return chosen.every((loss) => loss !== undefined) ? optionsOf(chosen, given) : shape;
+    },
     refuse: (key, given) =>
       `${key} is an option of ${ownersOf(key).map(({ name }) => name).join(", ")}, ` +
-      `not of loss_type ${given.loss_type ?? "mipo"}`,
+      `not of loss_type ${[given.loss_type ?? "mipo"].flat().join(", ")}`,
   };
 }
 
-function ownersOf(key: string) {
-  return Object.values(losses).filter((loss) => key in loss.options);
+function chosenBy({ loss_type }: Readonly<Record<string, unknown>>): (LossDefinition | undefined)[] {
+  return [loss_type ?? "mipo"].flat().map((name) => losses[name as LossName] as LossDefinition | undefined);
+}
+
+/** The chosen losses' options; of several losses each keeps its own default, so that the option has none. */
+function optionsOf(chosen: readonly LossDefinition[], given: Readonly<Record<string, unknown>>): Shape {
+  const shape: Record<string, z.ZodType> = {};
+  for (const loss of chosen) {
+    for (const key of Object.keys(loss.options)) {
+      shape[key] = chosen.length === 1 ? loss.options[key]! : bare(loss, key).optional();
+    }
+    for (const [synonym, key] of Object.entries(loss.synonyms ?? {})) {
+      shape[synonym] = bare(loss, key).optional();
+      if (synonym in given) shape[key] = shape[synonym];
+    }
+  }
+  return shape;
+}
+
+/** An option's schema without its default. */
+function bare(loss: LossDefinition, key: string): z.ZodType {
+  const schema = loss.options[key]!;
+  return schema instanceof z.ZodDefault ? schema.unwrap() as z.ZodType : schema;
+}
+
+/** An option in words: losses that mean the same by it share a sentence, each with its own default. */
+function meaningOf(key: string): string {
+  const meanings = new Map<string, string[]>();
+  for (const { name, options } of ownersOf(key)) {
+    const text = options[key]!.description ?? "";
+    const byDefault = options[key]!.safeParse(undefined);
+    const owner = byDefault.success ? `${name} (default ${byDefault.data})` : name;
+    meanings.set(text, [...meanings.get(text) ?? [], owner]);
+  }
+  return [...meanings].map(([text, owners]) => `${owners.join(", ")}: ${text}`).join("; ");
+}
+
+function ownersOf(key: string): LossDefinition[] {
+  return all.filter((loss) => key in loss.options || key in (loss.synonyms ?? {}));
 }

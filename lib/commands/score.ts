@@ -9,9 +9,9 @@ import { SIDES } from "../data/rows.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { getLoss, lossHyper } from "../losses/mod.ts";
+import { createObjective, getLoss, type Objective } from "../losses/mod.ts";
 import { destroyParams } from "../model/params.ts";
-import { Scorer } from "../train/engine.ts";
+import { Scorer } from "../train/scorer.ts";
 import {
   checkPositions,
   closeModel,
@@ -22,18 +22,18 @@ import {
 } from "../load/model.ts";
 import { type RunHooks, throwIfAborted } from "../events.ts";
 import { computedBy, withAdapter } from "../load/adapter.ts";
-import { exampleMetrics, referenceGap } from "../train/metrics.ts";
+import { exampleLoss, exampleMetrics, referenceGap } from "../train/metrics.ts";
 import { adapter, lossType, model, output, ROWS, rowShape, text } from "./shared_options.ts";
 import { lossChoice } from "./loss_options.ts";
 import type { LossOptions, RowOptions } from "../train/options.ts";
 import type { LossName } from "../losses/mod.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
-import { longestInput, lossInputs, scoredExamples } from "../train/pairs.ts";
-import { type Packing, scoreExamples, type Sums } from "../train/reference.ts";
+import { longestInput, lossInputs, scoredExamples } from "../train/step.ts";
+import { type ExampleScore, knownReferences, scoreExamples } from "../train/reference.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
 import { checkScores } from "../train/finite.ts";
-import { checkVocabularies, packingOf } from "../train/job.ts";
+import { checkVocabularies } from "../train/job.ts";
 
 /** Options of `score`, resolved. */
 export interface ScoreOptions extends LossOptions, RowOptions {
@@ -140,23 +140,23 @@ export async function score(
   for (const model of [policy, reference]) {
     if (model) checkPositions(model.config, { longest, what: `Scoring with ${model.path}` });
   }
-  const { examples, kind } = set;
-  const pass = { examples, arity: kind === "pair" ? 2 : 1, options, longest, hooks };
-  const { sums, refSums, by } = await withAdapter(hooks, async (gpu) => ({
-    sums: await scoreWith(gpu, policy, pass),
-    refSums: reference && await scoreWith(gpu, reference, pass),
+  const { examples } = set;
+  const pass = { examples, options, longest, hooks };
+  const { scores, refScores, by } = await withAdapter(hooks, async (gpu) => ({
+    scores: await scoreWith(gpu, policy, pass),
+    refScores: reference && await scoreWith(gpu, reference, pass),
     by: computedBy(gpu),
   }));
-  const rows = scoreRows(set, { sums, refSums, options });
+  const objective = set.kind === "pair" ? createObjective({ ...options }) : undefined;
+  const found = { scores, refScores, objective };
+  const rows = scoreRows(set, found);
   if (options.output !== undefined) await writeRows(options.output, rows);
-  return { rows, summary: `${summarise(set, { sums, refSums, options })}\n${by}` };
+  return { rows, summary: `${summarise(set, found)}\n${by}` };
 }
 
 /** What a pass over examples depends on. */
 interface ScorePass {
   readonly examples: readonly Example[];
-  /** Completions of each example. */
-  readonly arity: number;
   readonly options: Pick<ScoreOptions, "token_budget" | "share_prompt" | "compute_dtype">;
   /** Tokens of the longest sequence. */
   readonly longest: number;
@@ -167,15 +167,15 @@ interface ScorePass {
 export async function scoreWith(
   gpu: Gpu,
   model: OpenModel,
-  { examples, arity, options, longest, hooks }: ScorePass,
-): Promise<Sums[]> {
+  { examples, options, longest, hooks }: ScorePass,
+): Promise<ExampleScore[]> {
   const shape = shapeFor(examples, {
     tokenBudget: options.token_budget,
     batchSize: SCORE_BATCH,
     sharePrompt: options.share_prompt,
-    arity,
   });
-  const packing: Packing = packingOf(options, { loss: { arity }, shape });
+  const maxLength = model.config.max_position_embeddings;
+  const packing = { shape, sharePrompt: options.share_prompt, maxLength };
   const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
   const scorer = await Scorer.create(gpu, {
     params,
@@ -184,12 +184,12 @@ export async function scoreWith(
     compute: options.compute_dtype,
   });
   try {
-    const sums = await scoreExamples(scorer, examples, packing, (done, total) => {
+    const scores = await scoreExamples(scorer, examples, packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
       throwIfAborted(hooks, "Scoring");
     });
-    checkScores(examples, sums, model.path);
-    return sums;
+    checkScores(examples, scores.map(({ sums }) => sums), model.path);
+    return scores;
   } finally {
     scorer.destroy();
     destroyParams(params);
@@ -198,41 +198,35 @@ export async function scoreWith(
 }
 
 function checkLoss({ kind }: ExampleSet, { data, loss_type }: ScoreOptions): void {
-  if (kind !== "pair" || getLoss(loss_type).arity === 2) return;
+  if (kind !== "pair" || getLoss(loss_type).rows === "pair") return;
   throw new InputError(
     `Scoring ${data}: its rows are pairs, and loss_type ${loss_type} is not one of pairs. Leave loss_type out, or ` +
       "name a loss of pairs.",
   );
 }
 
-function scoreRows(
-  { examples, kind }: ExampleSet,
-  { sums, refSums, options }: {
-    sums: readonly Sums[];
-    refSums: readonly Sums[] | undefined;
-    options: ScoreOptions;
-  },
-): ScoreRow[] {
-  const loss = kind === "pair" ? getLoss(options.loss_type) : undefined;
-  const hyper = loss && lossHyper(loss, { ...options });
+/** What scoring has found: under the model, under the reference, and the loss of pairs. */
+interface Found {
+  readonly scores: readonly ExampleScore[];
+  readonly refScores: readonly ExampleScore[] | undefined;
+  readonly objective: Objective | undefined;
+}
+
+function scoreRows({ examples, kind }: ExampleSet, { scores, refScores, objective }: Found): ScoreRow[] {
   return examples.map((example, i) => {
-    const scores = (all: Sums, prefix: string) =>
+    const sides = ({ sums }: ExampleScore, prefix: string) =>
       Object.fromEntries(
         SIDES[kind].map((
           side,
           s,
-        ) => [`${prefix}${side}`, completionScore(all[s]!, scoredTokens(example, s))]),
+        ) => [`${prefix}${side}`, completionScore(sums[s]!, scoredTokens(example, s))]),
       );
-    const row = { index: example.index, ...scores(sums[i]!, "") };
-    if (!refSums) return row;
-    const withReference = { ...row, ...scores(refSums[i]!, "ref_") };
-    if (!loss || !hyper) return withReference;
-    const x = lossInputs(example, sums[i]!, refSums[i]);
-    return {
-      ...withReference,
-      K: referenceGap(x),
-      loss: loss.evaluate(x, hyper).loss,
-    };
+    const row = { index: example.index, ...sides(scores[i]!, "") };
+    if (!refScores) return row;
+    const withReference = { ...row, ...sides(refScores[i]!, "ref_") };
+    if (!objective) return withReference;
+    const x = lossInputs(example, scores[i]!.sums, { reference: refScores[i]!.sums });
+    return { ...withReference, K: referenceGap(x), loss: exampleLoss(objective, x) };
   });
 }
 
@@ -240,25 +234,18 @@ function completionScore(logp: number, tokens: number): CompletionScore {
   return { logp, avg_logp: logp / tokens, tokens };
 }
 
-function summarise(
-  set: ExampleSet,
-  { sums, refSums, options }: {
-    sums: readonly Sums[];
-    refSums: readonly Sums[] | undefined;
-    options: ScoreOptions;
-  },
-): string {
+function summarise(set: ExampleSet, { scores, refScores, objective }: Found): string {
   const lines = [set.text];
   const tokens = set.examples.reduce((sum, example) => sum + targetCost(example), 0);
+  const sums = scores.map((score) => score.sums);
   const total = sums.flat().reduce((a, b) => a + b, 0);
   lines.push(
     `${set.examples.length} rows, ${tokens} scored tokens, mean log-probability ${
       (total / tokens).toFixed(6)
     }`,
   );
-  if (set.kind !== "pair") return lines.join("\n");
-  const loss = getLoss(options.loss_type);
-  if (loss.needsReference && !refSums) {
+  if (!objective) return lines.join("\n");
+  if (objective.needsReference && !refScores) {
     const better = set.examples.filter(({ completions: [c, r] }, i) =>
       sums[i]![0]! / c!.length > sums[i]![1]! / r!.length
     ).length;
@@ -266,9 +253,11 @@ function summarise(
     return lines.join("\n");
   }
   const metrics = exampleMetrics(
-    scoredExamples({ examples: set.examples, references: refSums ?? null }, sums),
-    loss,
-    lossHyper(loss, { ...options }),
+    scoredExamples({
+      examples: set.examples,
+      references: refScores ? knownReferences(refScores.map((score) => score.sums)) : null,
+    }, scores),
+    objective,
   );
   lines.push(
     Object.entries(metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(", "),

@@ -45,6 +45,11 @@ export const rowShape: ShapeOf<RowOptions> = {
 };
 
 const lossNames = Object.keys(losses) as [LossName, ...LossName[]];
+/** One loss. */
 export const lossType = z.enum(lossNames).default("mipo").describe(
   "training loss; brings options of its own",
 );
+/** One loss, or a list. */
+export const lossTypes = z.union([z.enum(lossNames), z.array(z.enum(lossNames)).min(1)]).default("mipo")
+  .transform((names) => (typeof names !== "string" && names.length === 1 ? names[0]! : names))
+  .describe("training loss, or several to be added up; each brings options of its own");

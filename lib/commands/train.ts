@@ -8,7 +8,7 @@ import { runTraining, type TrainResult } from "../train/trainer.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { BUILT_IN_SAMPLES, builtInRun, isBuiltIn } from "./built_in.ts";
 import { lossChoice } from "./loss_options.ts";
-import { lossType, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
+import { lossTypes, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
 import { z } from "../deps.ts";
 import { defineOptions } from "../options/options.ts";
 import { group } from "../options/schema.ts";
@@ -33,7 +33,14 @@ const trainShape: ShapeOf<Own> = {
     ...rowShape,
   }),
   ...group("Loss", {
-    loss_type: lossType,
+    loss_type: lossTypes,
+    loss_weights: z.array(z.number()).optional().describe("a weight for each loss of a list; by default 1"),
+    sft_weight: z.number().min(0).default(0).describe(
+      "weight of the chosen completions' negative log-likelihood (mean over the step's tokens) beside the loss",
+    ),
+    ld_alpha: z.number().min(0).max(1).optional().describe(
+      "what tokens beyond the length of a pair's shorter completion count (LD-DPO); by default all count the same",
+    ),
   }),
   ...group("Adapters (LoRA)", {
     adapter: text().optional().describe(

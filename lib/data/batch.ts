@@ -4,64 +4,39 @@
  * A pair's prompt may be packed once: chosen and rejected follow it, both continue its positions and see it, and do
  * not see each other. The last token of a completion is never an input (nothing is predicted from it).
  */
+import { type BatchArrays, batchFields, fieldShape } from "../batch_fields.ts";
 import { type Example, scoredTokens, type Span, type TokenIds } from "./types.ts";
 import { type Run, Visibility } from "./visibility.ts";
 
 /** Capacities that every micro-batch of a run stays within. */
 export interface BatchShape {
-  /** Most tokens in a batch, a multiple of 8. */
+  /** Tokens in a batch at most, a multiple of 8. */
   readonly tokens: number;
-  /** Most scored positions in a batch, a multiple of 8. */
+  /** Scored positions in a batch at most, a multiple of 8. */
   readonly targets: number;
-  /** Most segments (completions) in a batch. */
+  /** Segments (completions) in a batch at most. */
   readonly segments: number;
+  /** Examples in a batch at most. */
+  readonly examples: number;
 }
 
 /**
- * A packed batch: T tokens and N targets, both rounded up to a multiple of 8 by dummies, and S segments. Dummy tokens
- * have id 0, position 0 and empty ranges; dummy targets row 0, id 0 and segment 0xffffffff; neither is in the lists.
+ * A packed batch; its arrays are described in `lib/batch_fields.ts`. Dummy tokens have id 0, position 0 and empty
+ * ranges; dummy targets row 0, id 0 and segment 0xffffffff; neither is in the lists.
  */
-export interface Batch {
-  /** In this batch's order: example i owns the segments from `arity`·i on. */
+export interface Batch extends BatchArrays {
+  /** In this batch's order: the segments are their completions, one after the other. */
   readonly examples: readonly Example[];
-  /** Segments per example: 2 for pairs (chosen, rejected), 1 otherwise. */
-  readonly arity: number;
-  /** `[T, N, S, distinct token ids, examples, 0, 0, 0]`; training puts the micro-batch's number in its step sixth. */
-  readonly counts: Uint32Array<ArrayBuffer>;
   /** Tokens without dummies. */
   readonly tokenCount: number;
   /** Targets without dummies. */
   readonly targetCount: number;
-  /** [T] token ids. */
-  readonly tokens: Uint32Array<ArrayBuffer>;
-  /** [T] position of each token in its own sequence, from 0. */
-  readonly positions: Uint32Array<ArrayBuffer>;
-  /** [T, 4] and [T, 8], see `visibility.ts`. */
-  readonly queryRanges: Uint32Array<ArrayBuffer>;
-  readonly keyRanges: Uint32Array<ArrayBuffer>;
-  /** [N] the token whose hidden state predicts the target. */
-  readonly targetRows: Uint32Array<ArrayBuffer>;
-  /** [N] the id to be predicted. */
-  readonly targetIds: Uint32Array<ArrayBuffer>;
-  /** [N] the segment that the target belongs to. */
-  readonly targetSegment: Uint32Array<ArrayBuffer>;
-  /** [S, 4] first target, number of targets, 0, 0; a segment's targets are contiguous. */
-  readonly segments: Uint32Array<ArrayBuffer>;
-  /** [T + 1], [N] targets by token row: row t predicts `rowTargets[rowStart[t] .. rowStart[t + 1])`. */
-  readonly rowStart: Uint32Array<ArrayBuffer>;
-  readonly rowTargets: Uint32Array<ArrayBuffer>;
-  /** [T], [T + 1], [T] tokens by id, ids ascending: the i-th id stands at `uniqueTokens[uniqueStart[i] .. [i + 1])`. */
-  readonly uniqueIds: Uint32Array<ArrayBuffer>;
-  readonly uniqueStart: Uint32Array<ArrayBuffer>;
-  readonly uniqueTokens: Uint32Array<ArrayBuffer>;
 }
 
 export interface CollateOptions {
   readonly shape: BatchShape;
   /** Whether a pair's prompt is packed once; true by default. */
   readonly sharePrompt?: boolean;
-  /** Segments per example; 2 by default. */
-  readonly arity?: number;
 }
 
 /** The segment of a dummy target. */
@@ -89,70 +64,50 @@ export function targetCost(example: Example): number {
 /** Packs examples, in the given order, into one batch. They must fit `shape` (see `planMicroBatches`). */
 export function collate(
   examples: readonly Example[],
-  { shape, sharePrompt = true, arity = 2 }: CollateOptions,
+  { shape, sharePrompt = true }: CollateOptions,
 ): Batch {
   const tokenCount = examples.reduce((sum, example) => sum + tokenCost(example, { sharePrompt }), 0);
   const targetCount = examples.reduce((sum, example) => sum + targetCost(example), 0);
-  const T = roundUp8(tokenCount), N = roundUp8(targetCount), S = examples.length * arity;
-  if (T > shape.tokens || N > shape.targets || S > shape.segments) {
+  const segments = examples.reduce((sum, { completions }) => sum + completions.length, 0);
+  const sizes = { tokens: roundUp8(tokenCount), targets: roundUp8(targetCount), segments };
+  const { tokens: T, targets: N, segments: S } = sizes;
+  if (T > shape.tokens || N > shape.targets || S > shape.segments || examples.length > shape.examples) {
     throw new Error(
       `a batch of ${T} tokens, ${N} targets, ${S} segments does not fit ${JSON.stringify(shape)}`,
     );
   }
-  const packer = new Packer({ T, N, S });
+  const arrays = emptyArrays(sizes);
+  const packer = new Packer(arrays);
   for (const { prompt, completions, scored } of examples) {
-    if (completions.length !== arity) {
-      throw new Error(`${completions.length} completions where ${arity} belong`);
-    }
     if (sharePrompt) packer.addShared(prompt, completions, scored);
     else for (const completion of completions) packer.addShared(prompt, [completion], scored);
   }
-  const unique = tokensById(packer.tokens, tokenCount);
-  const counts = Uint32Array.of(T, N, S, unique.count, examples.length, 0, 0, 0);
-  const { tokens, positions, targetRows, targetIds, targetSegment, segments } = packer;
-  const { queryRanges, keyRanges } = packer.visibility;
-  return {
-    examples,
-    arity,
-    counts,
-    tokenCount,
-    targetCount,
-    tokens,
-    positions,
-    queryRanges,
-    keyRanges,
-    targetRows,
-    targetIds,
-    targetSegment,
-    segments,
-    ...targetsByRow(targetRows, { T, targetCount }),
-    uniqueIds: unique.uniqueIds,
-    uniqueStart: unique.uniqueStart,
-    uniqueTokens: unique.uniqueTokens,
-  };
+  listTargetsByRow(arrays, targetCount);
+  const uniques = listTokensById(arrays, tokenCount);
+  arrays.counts.set([T, N, S, uniques, examples.length]);
+  return { examples, tokenCount, targetCount, ...arrays };
+}
+
+function emptyArrays(sizes: Pick<BatchShape, "tokens" | "targets" | "segments">): BatchArrays {
+  const arrays = Object.fromEntries(
+    Object.entries(batchFields).map(([name, field]) => {
+      const [rows = 0, width = 1] = fieldShape(field, sizes);
+      return [name, new Uint32Array(rows * width)];
+    }),
+  ) as BatchArrays;
+  arrays.targetSegment.fill(NO_SEGMENT);
+  return arrays;
 }
 
 /** Fills a batch's arrays run by run. */
 class Packer {
-  readonly tokens: Uint32Array<ArrayBuffer>;
-  readonly positions: Uint32Array<ArrayBuffer>;
   readonly visibility: Visibility;
-  readonly targetRows: Uint32Array<ArrayBuffer>;
-  readonly targetIds: Uint32Array<ArrayBuffer>;
-  readonly targetSegment: Uint32Array<ArrayBuffer>;
-  readonly segments: Uint32Array<ArrayBuffer>;
   #token = 0;
   #target = 0;
   #segment = 0;
 
-  constructor({ T, N, S }: { T: number; N: number; S: number }) {
-    this.tokens = new Uint32Array(T);
-    this.positions = new Uint32Array(T);
-    this.visibility = new Visibility(T);
-    this.targetRows = new Uint32Array(N);
-    this.targetIds = new Uint32Array(N);
-    this.targetSegment = new Uint32Array(N).fill(NO_SEGMENT);
-    this.segments = new Uint32Array(4 * S);
+  constructor(readonly arrays: BatchArrays) {
+    this.visibility = new Visibility(arrays);
   }
 
   /** A prompt followed by one or two branches, each a completion without its last token. */
@@ -184,8 +139,8 @@ class Packer {
     const start = this.#token;
     for (let i = 0; i < ids.length; i++) {
       const t = start + i;
-      this.tokens[t] = ids[i];
-      this.positions[t] = position + i;
+      this.arrays.tokens[t] = ids[i];
+      this.arrays.positions[t] = position + i;
     }
     this.#token += ids.length;
     return { start, length: ids.length };
@@ -204,13 +159,13 @@ class Packer {
     for (const [from, to] of scored) {
       for (let j = from; j < to; j++) {
         const n = this.#target++;
-        this.targetRows[n] = j === 0 ? promptEnd : start + j - 1;
-        this.targetIds[n] = completion[j];
-        this.targetSegment[n] = segment;
+        this.arrays.targetRows[n] = j === 0 ? promptEnd : start + j - 1;
+        this.arrays.targetIds[n] = completion[j];
+        this.arrays.targetSegment[n] = segment;
       }
     }
-    this.segments[4 * segment] = first;
-    this.segments[4 * segment + 1] = this.#target - first;
+    this.arrays.segments[4 * segment] = first;
+    this.arrays.segments[4 * segment + 1] = this.#target - first;
   }
 }
 
@@ -219,23 +174,22 @@ function inputsOf(completion: TokenIds): number[] {
   return Array.from(completion).slice(0, -1);
 }
 
-/** Targets grouped by the row that predicts them, in target order within a row. */
-function targetsByRow(rows: Uint32Array, { T, targetCount }: { T: number; targetCount: number }) {
-  const rowStart = new Uint32Array(T + 1), rowTargets = new Uint32Array(rows.length);
-  for (let n = 0; n < targetCount; n++) rowStart[rows[n] + 1]++;
-  for (let t = 0; t < T; t++) rowStart[t + 1] += rowStart[t];
+/** Lists targets by the row that predicts them, in target order within a row. */
+function listTargetsByRow({ targetRows, rowStart, rowTargets }: BatchArrays, targetCount: number): void {
+  for (let n = 0; n < targetCount; n++) rowStart[targetRows[n] + 1]++;
+  for (let t = 1; t < rowStart.length; t++) rowStart[t] += rowStart[t - 1];
   const next = rowStart.slice();
-  for (let n = 0; n < targetCount; n++) rowTargets[next[rows[n]]++] = n;
-  return { rowStart, rowTargets };
+  for (let n = 0; n < targetCount; n++) rowTargets[next[targetRows[n]]++] = n;
 }
 
-/** Tokens grouped by id, ids ascending, tokens ascending within an id. */
-function tokensById(tokens: Uint32Array, tokenCount: number) {
-  const T = tokens.length;
+/** Lists tokens by id, ids ascending, tokens ascending within an id; returns how many ids there are. */
+function listTokensById(
+  { tokens, uniqueIds, uniqueStart, uniqueTokens }: BatchArrays,
+  tokenCount: number,
+): number {
   const order = Uint32Array.from({ length: tokenCount }, (_, t) => t)
     .sort((a, b) => tokens[a] - tokens[b] || a - b);
-  const uniqueIds = new Uint32Array(T), uniqueTokens = new Uint32Array(T);
-  const uniqueStart = new Uint32Array(T + 1).fill(tokenCount);
+  uniqueStart.fill(tokenCount);
   uniqueTokens.set(order);
   let count = 0;
   for (let i = 0; i < tokenCount; i++) {
@@ -243,5 +197,5 @@ function tokensById(tokens: Uint32Array, tokenCount: number) {
     uniqueIds[count] = tokens[order[i]];
     uniqueStart[count++] = i;
   }
-  return { count, uniqueIds, uniqueStart, uniqueTokens };
+  return count;
 }

@@ -18,8 +18,6 @@ export interface ShapeOptions {
   /** Examples per optimiser step. */
   readonly batchSize: number;
   readonly sharePrompt?: boolean;
-  /** Segments per example; 2 by default. */
-  readonly arity?: number;
 }
 
 /**
@@ -29,7 +27,7 @@ export interface ShapeOptions {
  */
 export function shapeFor(
   examples: readonly Example[],
-  { tokenBudget, batchSize, sharePrompt = true, arity = 2 }: ShapeOptions,
+  { tokenBudget, batchSize, sharePrompt = true }: ShapeOptions,
 ): BatchShape {
   const items = examples.map((example) => ({
     cost: tokenCost(example, { sharePrompt }),
@@ -49,7 +47,19 @@ export function shapeFor(
   let count = 0;
   for (let room = tokens; count < cheap.length && cheap[count] <= room; room -= cheap[count++]);
   const most = Math.min(sum(largest(items.map((item) => item.targets))), densestTargets(items, tokens));
-  return { tokens, targets: roundUp8(most), segments: arity * count };
+  const sides = Math.max(0, ...new Set(examples.map(({ completions }) => completions.length)));
+  return { tokens, targets: roundUp8(most), segments: sides * count, examples: count };
+}
+
+/** Capacities that fit whatever fits one of several. */
+export function largestShape(shapes: readonly BatchShape[]): BatchShape {
+  const largest = (dimension: keyof BatchShape) => Math.max(...shapes.map((shape) => shape[dimension]));
+  return {
+    tokens: largest("tokens"),
+    targets: largest("targets"),
+    segments: largest("segments"),
+    examples: largest("examples"),
+  };
 }
 
 function sum(numbers: readonly number[]): number {
@@ -79,33 +89,47 @@ function tooLong(
 }
 
 /**
- * Distributes a step's examples over micro-batches within `shape`: the largest first, each into the first that has
- * room. The result is a function of the examples alone; within a micro-batch they keep their order.
+ * Distributes examples over micro-batches within `shape`: the largest first, each into the first that has room. The
+ * result, positions in `examples`, is a function of the examples alone; within a micro-batch they keep their order.
  */
 export function planMicroBatches(
   examples: readonly Example[],
   { shape, sharePrompt = true }: { shape: BatchShape; sharePrompt?: boolean },
-): Example[][] {
+): number[][] {
   const costs = examples.map((example) => tokenCost(example, { sharePrompt }));
   const order = examples.map((_, i) => i).sort((a, b) => costs[b] - costs[a] || a - b);
-  const bins: { tokens: number; targets: number; segments: number; members: number[] }[] = [];
+  const bins: Bin[] = [];
   for (const i of order) {
-    const targets = targetCost(examples[i]), segments = examples[i].completions.length;
-    const fits = (bin: { tokens: number; targets: number; segments: number }) =>
-      roundUp8(bin.tokens + costs[i]) <= shape.tokens && roundUp8(bin.targets + targets) <= shape.targets &&
-      bin.segments + segments <= shape.segments;
-    let bin = bins.find(fits);
+    const item = {
+      tokens: costs[i],
+      targets: targetCost(examples[i]),
+      segments: examples[i].completions.length,
+    };
+    let bin = bins.find((bin) => hasRoom(bin, item, shape));
     if (!bin) {
       bin = { tokens: 0, targets: 0, segments: 0, members: [] };
-      if (!fits(bin)) throw tooLong(examples[i], { tokens: costs[i], budget: shape.tokens });
+      if (!hasRoom(bin, item, shape)) throw tooLong(examples[i], { tokens: costs[i], budget: shape.tokens });
       bins.push(bin);
     }
-    bin.tokens += costs[i];
-    bin.targets += targets;
-    bin.segments += segments;
+    bin.tokens += item.tokens;
+    bin.targets += item.targets;
+    bin.segments += item.segments;
     bin.members.push(i);
   }
-  return bins.map(({ members }) => members.sort((a, b) => a - b).map((i) => examples[i]));
+  return bins.map(({ members }) => members.sort((a, b) => a - b));
+}
+
+interface Bin {
+  tokens: number;
+  targets: number;
+  segments: number;
+  readonly members: number[];
+}
+
+function hasRoom(bin: Bin, item: Omit<Bin, "members">, shape: BatchShape): boolean {
+  return roundUp8(bin.tokens + item.tokens) <= shape.tokens &&
+    roundUp8(bin.targets + item.targets) <= shape.targets &&
+    bin.segments + item.segments <= shape.segments && bin.members.length < shape.examples;
 }
 
 export interface OrderOptions {

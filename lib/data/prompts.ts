@@ -1,6 +1,6 @@
 /** Packing of prompts that generation begins with: runs of tokens, one after the other, each for a slot of the cache. */
 import { roundUp8 } from "./batch.ts";
-import { Visibility } from "./visibility.ts";
+import { emptyRanges, Visibility } from "./visibility.ts";
 
 /** Tokens that go to a slot's cache, from its position 0 on. */
 export interface PromptRun {
@@ -28,7 +28,7 @@ export function packPrompts(runs: readonly PromptRun[]): PackedPrompts {
   const tokens = new Uint32Array(T);
   const positions = new Uint32Array(T);
   const slots = new Uint32Array(T).fill(0xffffffff);
-  const visibility = new Visibility(T);
+  const visibility = new Visibility(emptyRanges(T));
   let start = 0;
   for (const run of runs) {
     const { length } = run.tokens;

@@ -9,8 +9,8 @@ export interface Run {
   readonly length: number;
 }
 
-/** Ranges of T rows, empty until they are filled: a row that is in no sequence sees nothing and nothing sees it. */
-export class Visibility {
+/** The two arrays of ranges of T rows. */
+export interface Ranges {
   /**
    * [T, 4] `a0, a1, b0, b1`: query t sees the keys [a0, a1) of a shared prompt, whole, and [b0, b1) of its own run, from
    * the run's first to itself.
@@ -21,10 +21,21 @@ export class Visibility {
    * those of the first and of the second branch; then 0, 0.
    */
   readonly keyRanges: Uint32Array<ArrayBuffer>;
+}
 
-  constructor(T: number) {
-    this.queryRanges = new Uint32Array(4 * T);
-    this.keyRanges = new Uint32Array(8 * T);
+/** Empty ranges: a row that is in no sequence sees nothing and nothing sees it. */
+export function emptyRanges(T: number): Ranges {
+  return { queryRanges: new Uint32Array(4 * T), keyRanges: new Uint32Array(8 * T) };
+}
+
+/** Fills empty ranges. */
+export class Visibility implements Ranges {
+  readonly queryRanges: Uint32Array<ArrayBuffer>;
+  readonly keyRanges: Uint32Array<ArrayBuffer>;
+
+  constructor({ queryRanges, keyRanges }: Ranges) {
+    this.queryRanges = queryRanges;
+    this.keyRanges = keyRanges;
   }
 
   /** A sequence, or its beginning: rows that see each other causally. */

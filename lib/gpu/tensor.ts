@@ -13,12 +13,12 @@ export type Dtype = "f32" | "u32" | "bf16";
 const BYTES: Record<Dtype, number> = { f32: 4, u32: 4, bf16: 2 };
 
 /** Which entry of the batch's counts bounds a tensor's rows at run time (see `Recorder.counts`). */
-export const Extent = { tokens: 0, targets: 1, segments: 2, uniques: 3, units: 4 } as const;
+export const Extent = { tokens: 0, targets: 1, segments: 2, uniques: 3, examples: 4 } as const;
 /**
  * Entry of the batch's counts: how many micro-batches of the step came before this one. Where it is 0, weights'
  * gradients are written, not added to: nobody zeroes them first, which would cost as much as writing them.
  */
-export const EARLIER = 5;
+export const ACCUMULATION_INDEX = 5;
 /** Index into the counts, or undefined where all rows of the shape are always used. */
 export type ExtentIndex = number | undefined;
 

@@ -72,7 +72,7 @@ function forwardToHead(
 
 /**
  * Adds to the gradient of every trained parameter, from `coef` [N]: the loss's derivative by each log-probability. In
- * the first micro-batch of a step (`EARLIER` is 0) it writes them, but for the gradient of an embedding that is not
+ * the first micro-batch of a step (`ACCUMULATION_INDEX` is 0) it writes them, but for the gradient of an embedding that is not
  * tied: only the rows of the batch's tokens are added to, so it has to be zero before.
  */
 export function modelBackward(rec: Recorder, coef: Tensor, saved: ModelSaved, pass: ModelPass): void {

@@ -56,7 +56,7 @@ export interface RmsnormSaved {
 
 /**
  * Backward: dx `[T, D]` = `add` (the gradient that goes around the norm, if any) + the gradient through the norm;
- * dw += its sum over the rows in use, in a fixed order (`=` in the first micro-batch of a step, see `EARLIER`), where the
+ * dw += its sum over the rows in use, in a fixed order (`=` in the first micro-batch of a step, see `ACCUMULATION_INDEX`), where the
  * weight is trained.
  */
 export function rmsnormBackward(

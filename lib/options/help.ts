@@ -39,7 +39,7 @@ export function helpText(
 function fieldText({ flag, takes, wanted, default: byDefault, meaning }: OptionField): string[] {
   const flags = takes === "nothing" ? `--${flag}, --no-${flag}` : `--${flag}`;
   const type = byDefault === undefined ? wanted : `${wanted}; default ${byDefault}`;
-  return [`  ${flags}`, `      ${type}`, ...wrap(meaning, 100, "      ")];
+  return [`  ${flags}`, ...wrap(type, 100, "      "), ...wrap(meaning, 100, "      ")];
 }
 
 /** Words in lines of at most `width` characters, each behind `indent`. */

@@ -70,7 +70,7 @@ export function fromFlag(value: FlagValue, description: Description): unknown {
 /** What is wanted, in words. */
 export function wanted(description: Description | undefined): string {
   if (!description) return "nothing";
-  if (description.anyOf) return description.anyOf.map(wanted).join(", or ");
+  if (description.anyOf) return alternatives(description.anyOf).join(", or ");
   if (description.const !== undefined) return plain(description.const);
   if (description.enum) {
     const names = description.enum.map(plain);
@@ -88,6 +88,16 @@ export function wanted(description: Description | undefined): string {
     default:
       return "text";
   }
+}
+
+/** Each alternative in words; a list of what may also stand alone says so. */
+function alternatives(options: readonly Description[]): string[] {
+  const words = options.map(wanted);
+  return options.map((option, i) =>
+    option.items && words.includes(wanted(option.items))
+      ? "a list of such (as a flag: separated by commas)"
+      : words[i]!
+  );
 }
 
 function bounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }: Description): string {

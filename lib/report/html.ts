@@ -61,7 +61,7 @@ const CHARTS: readonly Chart[] = [
 
 /**
  * Writes `report.html` into a run directory from what lies there: `metrics.jsonl`, `config.json` and, where they
- * exist, `samples.json` (a list of {@link SampleGroup}) and `reference.json` (`{K: number[]}`). Returns its path.
+ * exist, `samples.json` (a list of {@link SampleGroup}) and `reference.jsonl` (lines with `K: number[]`). Returns its path.
  */
 export async function writeReport(runDir: string): Promise<string> {
   const path = `${runDir}/report.html`;
@@ -82,8 +82,11 @@ export async function readRun(runDir: string): Promise<ReportContent> {
     );
   }
   const samples = await readIfThere(`${runDir}/samples.json`, JSON.parse) as SampleGroup[] | undefined;
-  const reference = await readIfThere(`${runDir}/reference.json`, JSON.parse) as { K?: number[] } | undefined;
-  return { name: nameOf(trimSlashes(runDir)), config, metrics, samples, K: reference?.K };
+  const reference = await readIfThere(`${runDir}/reference.jsonl`, parseLines) as
+    | { K?: number[] }[]
+    | undefined;
+  const K = reference?.flatMap(({ K }) => K ?? []);
+  return { name: nameOf(trimSlashes(runDir)), config, metrics, samples, K };
 }
 
 /** The page as text. */

@@ -2,12 +2,13 @@
  * Everything of a training run that needs no GPU: options, model files, tokenizer, rows, run directory. Whatever is
  * wrong with the input shows here, before anything is computed or written.
  */
-import type { BatchShape } from "../data/batch.ts";
+import { type BatchShape, roundUp8 } from "../data/batch.ts";
+import type { RowKind } from "../data/rows.ts";
 import { type ExampleSet, loadExamples } from "../data/examples.ts";
-import { shapeFor, totalSteps } from "../data/plan.ts";
+import { largestShape, type OrderOptions, shapeFor, stepRows, totalSteps } from "../data/plan.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { getLoss, type Hyper, type LossDefinition, lossHyper } from "../losses/mod.ts";
+import { createObjective, type Objective, type RowForm } from "../losses/mod.ts";
 import { trimSlashes } from "../io/paths.ts";
 import type { TokenizerFiles } from "../formats/huggingface.ts";
 import { readTokenizerFiles } from "../formats/model_files.ts";
@@ -16,7 +17,8 @@ import type { RunHooks } from "../events.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
 import { resolveLora } from "./lora.ts";
 import type { TrainOptions } from "./options.ts";
-import { longestInput } from "./pairs.ts";
+import { longestMismatch } from "./mismatched.ts";
+import { longestInput } from "./step.ts";
 import type { Packing } from "./reference.ts";
 import { checkOptions, checkPresent, findRun, openResumePoint, type ResumePoint } from "./resume.ts";
 import { checkRunDir } from "./run_dir.ts";
@@ -33,10 +35,13 @@ export interface TrainJob {
   readonly reference: OpenModel | undefined;
   readonly tokenizer: Tokenizer;
   readonly train: ExampleSet;
-  readonly held: ExampleSet | undefined;
-  readonly loss: LossDefinition;
-  readonly hyper: Hyper;
+  readonly evalSet: ExampleSet | undefined;
+  readonly objective: Objective;
   readonly packing: Packing;
+  /** Positions that the longest sequence may take. */
+  readonly positions: number;
+  /** What decides which rows a step takes. */
+  readonly order: OrderOptions;
   readonly totalSteps: number;
   /** Set when resuming. */
   readonly checkpoint: ResumePoint | undefined;
@@ -58,7 +63,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   if (model === undefined || data === undefined) {
     throw new TypeError("model and data must be given or filled in");
   }
-  const loss = getLoss(options.loss_type);
+  const objective = createObjective({ ...options });
   const runDir = options.output_dir === undefined ? undefined : trimSlashes(options.output_dir);
   const checkpoint = options.resume ? await openRun(options.resume, { options, runDir, hooks }) : undefined;
   // What is only described may be a run that is there already.
@@ -67,13 +72,13 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   }
   const policy = await openModel(model, { ...hooks, adapter: options.adapter });
   const lora = resolveLora(options, policy);
-  const reference = await openReference(options, policy, { loss, hooks });
+  const reference = await openReference(options, policy, { objective, hooks });
   const tokenizer = await openTokenizer(policy);
-  const train = await readRows(data, options, { tokenizer, loss, hooks });
-  const held = options.eval_data === undefined
+  const train = await readRows(data, options, { tokenizer, objective, hooks });
+  const evalSet = options.eval_data === undefined
     ? undefined
-    : await readRows(options.eval_data, options, { tokenizer, loss, hooks });
-  checkLengths(policy, train, held);
+    : await readRows(options.eval_data, options, { tokenizer, objective, hooks });
+  checkLengths(policy, train, evalSet);
   const steps = totalSteps({
     rows: train.examples.length,
     batchSize: options.batch_size,
@@ -86,7 +91,11 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     checkPresent(checkpoint, { data_hash: train.hash, model_hash, ref_model_hash, totalSteps: steps });
     noteLength(checkpoint, { steps, hooks });
   }
-  const packing = packingOf(options, { loss, shape: shapeOf(options, train, held) });
+  const { batch_size: batchSize, shuffle, seed } = options;
+  const order = { rows: train.examples.length, batchSize, shuffle, seed };
+  const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
+  const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
+  const shape = shapeOf(options, [train, ...evalSet ? [evalSet] : []], longest);
   return {
     options: { ...options, model, data },
     runDir,
@@ -95,10 +104,11 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     reference,
     tokenizer,
     train,
-    held,
-    loss,
-    hyper: lossHyper(loss, { ...options }),
-    packing,
+    evalSet,
+    objective,
+    packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
+    positions,
+    order,
     totalSteps: steps,
     checkpoint,
     model_hash,
@@ -136,9 +146,9 @@ function noteLength(
 async function openReference(
   options: TrainOptions,
   policy: OpenModel,
-  { loss, hooks }: { loss: LossDefinition; hooks: RunHooks },
+  { objective, hooks }: { objective: Objective; hooks: RunHooks },
 ): Promise<OpenModel | undefined> {
-  if (options.ref_model === undefined || !loss.needsReference) return undefined;
+  if (options.ref_model === undefined || !objective.needsReference) return undefined;
   const reference = await openModel(options.ref_model, hooks);
   checkVocabularies(policy, reference);
   return reference;
@@ -154,15 +164,22 @@ export function checkVocabularies(policy: OpenModel, reference: OpenModel): void
   );
 }
 
+/** The rows that have what a loss takes. */
+const KINDS: Readonly<Record<RowForm, readonly RowKind[]>> = {
+  pair: ["pair"],
+  completion: ["completion", "messages", "text"],
+  labelled: ["labelled"],
+};
+
 async function readRows(
   path: string,
   options: TrainOptions,
-  { tokenizer, loss, hooks }: { tokenizer: Tokenizer; loss: LossDefinition; hooks: RunHooks },
+  { tokenizer, objective, hooks }: { tokenizer: Tokenizer; objective: Objective; hooks: RunHooks },
 ): Promise<ExampleSet> {
   const set = await loadExamples(path, {
     tokenizer,
     maxLength: options.max_length,
-    kinds: loss.arity === 2 ? ["pair"] : ["completion", "messages", "text"],
+    kinds: KINDS[objective.rows],
     strict: options.strict,
   });
   hooks.onEvent?.({ type: "notice", text: set.text });
@@ -174,32 +191,41 @@ function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): v
   checkPositions(policy.config, { longest, what: "The longest row" });
 }
 
-/** Capacities that fit training and held-out rows alike. */
-function shapeOf(options: TrainOptions, train: ExampleSet, held: ExampleSet | undefined): BatchShape {
-  const of = (set: ExampleSet) =>
-    shapeFor(set.examples, {
-      tokenBudget: options.token_budget,
-      batchSize: options.batch_size,
-      sharePrompt: options.share_prompt,
-      arity: set.examples[0]!.completions.length,
-    });
-  const a = of(train);
-  const b = held ? of(held) : a;
-  return {
-    tokens: Math.max(a.tokens, b.tokens),
-    targets: Math.max(a.targets, b.targets),
-    segments: Math.max(a.segments, b.segments),
-  };
+/** Tokens of the longest mismatched row, over every step of the run and the evaluation. */
+function longestMismatches(
+  { order, steps, positions, train, evalSet }: {
+    order: OrderOptions;
+    steps: number;
+    positions: number;
+    train: ExampleSet;
+    evalSet: ExampleSet | undefined;
+  },
+): number {
+  function* trainSteps() {
+    for (let step = 0; step < steps; step++) {
+      yield { rows: stepRows(step, order).indices, what: `Training: step ${step + 1}` };
+    }
+  }
+  const longest = longestMismatch(train.examples, trainSteps(), positions);
+  if (!evalSet) return longest;
+  const whole = { rows: evalSet.examples.map((_, row) => row), what: "Evaluating: eval_data" };
+  return Math.max(longest, longestMismatch(evalSet.examples, [whole], positions));
 }
 
-/** How rows are packed under some options. */
-export function packingOf(
-  options: { readonly share_prompt: boolean },
-  { loss, shape }: { loss: { readonly arity: number }; shape: BatchShape },
-): Packing {
-  return {
-    shape,
-    sharePrompt: options.share_prompt,
-    arity: loss.arity,
-  };
+/** Capacities that fit training and evaluation rows alike, and a sequence of `longest` tokens. */
+function shapeOf(options: TrainOptions, sets: readonly ExampleSet[], longest: number): BatchShape {
+  const shape = largestShape(sets.map(({ examples }) => shapeFor(examples, rowBudget(options))));
+  const tokens = roundUp8(longest);
+  if (typeof options.token_budget === "number" && tokens > Math.max(options.token_budget, shape.tokens)) {
+    throw new InputError(
+      `kto compares each prompt with another row's completion, and the longest such sequence needs ${longest} tokens, ` +
+        `more than token_budget ${options.token_budget} allows. Set token_budget to at least ${tokens}, or a smaller ` +
+        "max_length.",
+    );
+  }
+  return { ...shape, tokens: Math.max(shape.tokens, tokens) };
+}
+
+function rowBudget({ token_budget, batch_size, share_prompt }: TrainOptions) {
+  return { tokenBudget: token_budget, batchSize: batch_size, sharePrompt: share_prompt };
 }

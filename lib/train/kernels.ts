@@ -6,7 +6,7 @@ import { readTextIfPresent } from "../io/files.ts";
 import { readJsonObject } from "../io/json.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunHooks } from "../events.ts";
-import { tokenTotal } from "./pairs.ts";
+import { tokenTotal } from "./step.ts";
 import type { TrainJob } from "./job.ts";
 import { applyCached, applyChoices, type ModelWork, prepareKernels } from "../tuning/prepare.ts";
 

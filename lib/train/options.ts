@@ -5,10 +5,28 @@ import type { LossName } from "../losses/mod.ts";
 
 /** The options that losses bring along; which of them apply, and their defaults, depends on `loss_type`. */
 export interface LossOptions {
-  /** Slope of the loss (mipo, dpo). */
+  /** Slope of the loss. */
   beta?: number;
-  /** Assumed share of wrongly labelled pairs (dpo). */
+  /** Assumed share of wrongly labelled pairs (dpo, cpo, robust, exo_pair). */
   label_smoothing?: number;
+  /** Reward by which chosen should lie above rejected (simpo, alphapo). */
+  simpo_gamma?: number;
+  /** The same, by a shorter name. */
+  gamma?: number;
+  /** Weight of the chosen completions' NLL (cpo). */
+  cpo_alpha?: number;
+  /** Shape of the reward (alphapo). */
+  alpha?: number;
+  /** Temperature of the blend (discopop). */
+  discopop_tau?: number;
+  /** Reward taken for every token that chosen is longer (rdpo). */
+  rdpo_alpha?: number;
+  /** Weight of what the chosen completion has lost (dpop). */
+  dpop_lambda?: number;
+  /** Weight of desirable rows (kto). */
+  desirable_weight?: number;
+  /** Weight of undesirable rows (kto). */
+  undesirable_weight?: number;
 }
 
 /** What every task that runs a model over rows has in common. */
@@ -47,8 +65,14 @@ export interface TrainOptions extends LossOptions, RowOptions {
   use_rslora: boolean;
   /** Run directory; without it a new one under `runs/`. */
   output_dir?: string;
-  /** Training loss. */
-  loss_type: LossName;
+  /** Training loss, or several. */
+  loss_type: LossName | LossName[];
+  /** A weight for each of several losses. */
+  loss_weights?: number[];
+  /** Weight of the chosen completions' negative log-likelihood beside the loss. */
+  sft_weight: number;
+  /** What tokens beyond the length of a pair's shorter completion count. */
+  ld_alpha?: number;
   /** Peak learning rate. */
   learning_rate: number;
   /** Course of the learning rate after the warm-up. */

@@ -5,7 +5,7 @@
 import type { Plan } from "../gpu/plan.ts";
 import type { Step } from "../gpu/recorder.ts";
 import { pairs as nominalPairs } from "../ops/attention.ts";
-import type { MicroBatch, StepNumbers, StepResult, TrainEngine } from "./engine.ts";
+import type { MicroBatch, StepNumbers, StepResult, StepWork, TrainEngine } from "./engine.ts";
 
 /** One dispatch of a step. */
 export interface ProfiledDispatch {
@@ -38,13 +38,13 @@ export interface StepProfile {
 
 /**
  * Computes one optimiser step (as `engine.submit` and `engine.finish` do, with the same results), several times as far
- * as its gradient goes, and takes the best time of each dispatch. `work` is drawn once per round.
+ * as its gradient goes, and takes the best time of each dispatch.
  *
  * @throws {Error} where the adapter has no timestamps
  */
 export async function profileStep(
   engine: TrainEngine,
-  work: () => Iterable<MicroBatch>,
+  work: StepWork,
   { numbers, rounds = 3 }: { numbers: StepNumbers; rounds?: number },
 ): Promise<{ result: StepResult; profile: StepProfile }> {
   if (!engine.gpu.features.has("timestamp-query")) {
@@ -58,10 +58,10 @@ export async function profileStep(
   for (let round = 0; round < rounds; round++) {
     // Timed first: the gradient that the round leaves is the one below, computed as in every other step.
     const timed = new Map<Step, ProfiledDispatch>();
-    plans.zero.submit();
+    engine.begin(work, numbers);
     if (forms?.plan) addTimes(timed, forms.plan, { nanoseconds: await forms.plan.time() });
     microBatches = tokens = 0;
-    for (const micro of work()) {
+    for (const micro of work.micro) {
       engine.load(micro, microBatches);
       addTimes(timed, plans.micro, { nanoseconds: await plans.micro.time(), micro });
       microBatches++;
@@ -70,7 +70,7 @@ export async function profileStep(
     const list = [...timed.values()];
     best = round === 0 ? list : best.map((entry, i) => ({ ...entry, ms: Math.min(entry.ms, list[i]!.ms) }));
     const start = performance.now();
-    engine.accumulate(work(), numbers);
+    engine.accumulate(work, numbers);
     await engine.finish();
     wallMs = Math.min(wallMs, performance.now() - start);
   }

@@ -34,11 +34,11 @@ export async function takeSamples(
   job: TrainJob,
   { params, settings, hooks }: { params: ParamStore; settings: SampleSettings; hooks: RunHooks },
 ): Promise<Answers | undefined> {
-  const { held, tokenizer, policy } = job;
-  if (!held) return undefined;
+  const { evalSet, tokenizer, policy } = job;
+  if (!evalSet) return undefined;
   const { maxNewTokens } = settings;
   const room = policy.config.max_position_embeddings - maxNewTokens;
-  const examples = held.examples.slice(0, settings.prompts).filter(({ prompt }) => prompt.length <= room);
+  const examples = evalSet.examples.slice(0, settings.prompts).filter(({ prompt }) => prompt.length <= room);
   if (examples.length === 0) return undefined;
   const completions = await complete(gpu, params, {
     tokenizer,

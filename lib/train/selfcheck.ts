@@ -4,7 +4,7 @@
  *
  * A wrong reference, a wrong boundary of a completion or a broken kernel shows here, not after hours.
  */
-import type { Hyper, LossDefinition } from "../losses/mod.ts";
+import type { Objective } from "../losses/mod.ts";
 import type { ScoredExample } from "./metrics.ts";
 
 /**
@@ -18,27 +18,29 @@ export function checkFirstStep(
   scored: readonly ScoredExample[],
   gpuLoss: readonly number[],
   options: {
-    readonly loss: LossDefinition;
-    readonly hyper: Hyper;
+    readonly objective: Objective;
     readonly compute: "f32" | "bf16";
     /** Whether policy and reference are the same weights. */
     readonly sameModel: boolean;
   },
 ): void {
-  const { loss, hyper, compute } = options;
+  const { objective, compute } = options;
+  const known = options.sameModel && objective.needsReference;
   scored.forEach(({ index, inputs }, i) => {
-    const twin = loss.evaluate(inputs, hyper);
-    const known = options.sameModel ? loss.initialLoss?.(inputs, hyper) : undefined;
-    const expected = known ?? twin.loss;
+    const twin = objective.evaluate(inputs);
+    const { refChosen: chosen, refRejected: rejected } = inputs;
+    const expected = known ? objective.evaluate({ ...inputs, chosen, rejected }).loss : twin.loss;
     const sums = Math.abs(twin.dChosen * inputs.chosen) + Math.abs(twin.dRejected * inputs.rejected);
     const tolerance = 1e-5 * (1 + Math.abs(expected)) + SUM_ERROR[compute] * sums;
     const error = Math.abs(gpuLoss[i]! - expected);
     if (error <= tolerance) return;
     throw new Error(
-      `Self-check at the first step: row ${index} (from 0) has the ${loss.name} loss ${gpuLoss[i]}, but ` +
-        (known === undefined
-          ? `its log-probabilities give ${expected}`
-          : `with policy and reference the same model it must be ${expected}`) +
+      `Self-check at the first step: row ${index} (from 0) has the ${objective.name} loss ${
+        gpuLoss[i]
+      }, but ` +
+        (known
+          ? `with policy and reference the same model it must be ${expected}`
+          : `its log-probabilities give ${expected}`) +
         ` (within ${tolerance.toExponential(1)}). Log-probability sums: policy ${inputs.chosen} and ` +
         `${inputs.rejected}, reference ${inputs.refChosen} and ${inputs.refRejected}. ` +
         "Nothing was saved. This is a fault of the program or of the adapter's driver, not of the data.",

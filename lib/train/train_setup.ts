@@ -1,15 +1,19 @@
 /**
  * From a run's options to what its engine is built from.
  */
-import type { ProgramSetup, TrainSetup } from "./engine.ts";
 import type { TrainJob } from "./job.ts";
+import type { TrainSetup } from "./programs.ts";
+import type { ProgramSetup } from "./scorer.ts";
 
 /** The job's programs with its loss and optimiser. */
-export function trainSetup({ options, loss, hyper, train }: TrainJob, programs: ProgramSetup): TrainSetup {
+export function trainSetup(
+  { options, objective, packing, train }: TrainJob,
+  programs: ProgramSetup,
+): TrainSetup {
   return {
     ...programs,
-    loss,
-    hyper,
+    capacity: packing.shape,
+    objective,
     checkpointing: options.gradient_checkpointing,
     batchSize: Math.min(options.batch_size, train.examples.length),
     adam: {

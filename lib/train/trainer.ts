@@ -2,7 +2,6 @@
  * Training, from options to a run directory: reference pass, loop, evaluation, checkpoints, final model.
  */
 import { type StepRows, stepRows } from "../data/plan.ts";
-import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
@@ -16,13 +15,15 @@ import {
   type Trained,
   writeTrained,
 } from "./checkpoint.ts";
-import { type MicroBatch, Scorer, type StepNumbers, type StepResult, TrainEngine } from "./engine.ts";
+import { type StepNumbers, type StepResult, type StepWork, TrainEngine } from "./engine.ts";
 import { closeModel } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { type Answers, type RunHooks, throwIfAborted } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
-import { microBatches, readStep, type RowSet, scoredExamples, tokenTotal } from "./pairs.ts";
+import { planStep, readStep, type RowSet, scoredExamples, type StepPlan, tokenTotal } from "./step.ts";
+import { Scorer } from "./scorer.ts";
+import { mismatchedBaseline } from "./mismatched_baseline.ts";
 import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
 import { programSetup } from "./reference_pass.ts";
@@ -86,7 +87,7 @@ class TrainRun {
     readonly params: ParamStore,
     readonly engine: TrainEngine,
     readonly scorer: Scorer,
-    readonly rows: { readonly train: RowSet; readonly held: RowSet | undefined },
+    readonly rows: { readonly train: RowSet; readonly evalSet: RowSet | undefined },
     readonly metrics: MetricsFile,
     readonly kernels: Readonly<Record<string, string>>,
   ) {}
@@ -141,23 +142,17 @@ class TrainRun {
     let last = performance.now();
     let next = this.#work(first);
     for (let step = first; step < totalSteps; step++) {
-      const { rows, work } = next;
+      const { rows, plan } = next;
       const rate = learningRate(step, totalSteps, options);
-      const numbers = { learningRate: rate, step: step + 1, scale: this.#scale(rows.indices) };
-      const profiled = options.profile && step === first ? await this.#profile(work, numbers) : undefined;
-      if (!profiled) engine.submit(work, numbers);
+      const numbers = { learningRate: rate, step: step + 1 };
+      const profiled = options.profile && step === first ? await this.#profile(plan, numbers) : undefined;
+      if (!profiled) engine.submit(plan, numbers);
       if (step + 1 < totalSteps) next = this.#work(step + 1); // while the GPU computes
       const result = profiled ?? await engine.finish();
-      const { scored, gpuLoss } = readStep(this.rows.train, {
-        rows: rows.indices,
-        packing: job.packing,
-        result,
-      });
+      const { scored, gpuLoss } = readStep(this.rows.train, plan, result);
       if (step === 0) {
-        const { loss, hyper } = job;
         checkFirstStep(scored, gpuLoss, {
-          loss,
-          hyper,
+          objective: job.objective,
           compute: options.compute_dtype,
           sameModel: job.reference === undefined,
         });
@@ -170,7 +165,7 @@ class TrainRun {
       const metrics = {
         step: step + 1,
         epoch: rows.epochFraction,
-        ...exampleMetrics(scored, job.loss, job.hyper),
+        ...exampleMetrics(scored, job.objective),
         learning_rate: rate,
         grad_norm: result.gradNorm,
         num_tokens: this.#tokens,
@@ -192,41 +187,35 @@ class TrainRun {
   }
 
   /** A step under timestamps: its results are those of any other. */
-  async #profile(work: readonly MicroBatch[], numbers: StepNumbers): Promise<StepResult> {
-    const { result, profile } = await profileStep(this.engine, () => work, { numbers });
+  async #profile(work: StepWork, numbers: StepNumbers): Promise<StepResult> {
+    const { result, profile } = await profileStep(this.engine, work, { numbers });
     this.hooks.onEvent?.({ type: "notice", text: profileText(profile) });
     return result;
   }
 
-  /** The rows of a step and their collated micro-batches. */
-  #work(step: number): { rows: StepRows; work: MicroBatch[] } {
-    const { options, train, packing } = this.job;
-    const { batch_size: batchSize, shuffle, seed } = options;
-    const rows = stepRows(step, { rows: train.examples.length, batchSize, shuffle, seed });
-    return { rows, work: [...microBatches(this.rows.train, rows.indices, packing)] };
-  }
-
-  /** The step's loss is the mean over pairs, for `sft` over scored tokens. */
-  #scale(rows: readonly number[]): number {
-    if (this.job.loss.arity === 2) return 1 / rows.length;
-    return 1 / rows.reduce((sum, row) => sum + scoredTokens(this.job.train.examples[row]!), 0);
+  /** The rows of a step, planned and collated. */
+  #work(step: number): { rows: StepRows; plan: StepPlan } {
+    const { order, packing, objective } = this.job;
+    const rows = stepRows(step, order);
+    return { rows, plan: planStep(this.rows.train, rows.indices, { packing, objective }) };
   }
 
   #evaluatedAt(step: number): boolean {
     const every = this.job.options.eval_steps;
-    return this.rows.held !== undefined && every !== undefined && step % every === 0;
+    return this.rows.evalSet !== undefined && every !== undefined && step % every === 0;
   }
 
   async #evaluate(step: number): Promise<void> {
-    const { held } = this.rows;
-    if (!held) return;
+    const { evalSet } = this.rows;
+    if (!evalSet) return;
     const { job, hooks } = this;
-    const sums = await scoreExamples(this.scorer, held.examples, job.packing, (done, total) => {
+    const scores = await scoreExamples(this.scorer, evalSet.examples, job.packing, (done, total) => {
       hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
       // later ones are part of the step whose checkpoint follows
       if (step === 0) throwIfAborted(hooks, "The first evaluation");
     });
-    const values = exampleMetrics(scoredExamples(held, sums), job.loss, job.hyper);
+    const baseline = job.objective.baseline ? await mismatchedBaseline(this.scorer, evalSet, job.packing) : 0;
+    const values = exampleMetrics(scoredExamples(evalSet, scores, baseline), job.objective);
     const metrics = Object.fromEntries(
       Object.entries(values).map(([name, value]) => [`eval_${name}`, value]),
     );

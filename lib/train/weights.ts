@@ -7,7 +7,7 @@ import { loadWeights } from "../load/model.ts";
 import type { ParamStore } from "../model/params.ts";
 import type { ClaimedJob } from "./job.ts";
 import { startAdapters } from "./lora.ts";
-import type { RowSet } from "./pairs.ts";
+import type { RowSet } from "./step.ts";
 import { withReference } from "./reference_pass.ts";
 
 /** The rows with their references, and the policy; with adapters the base is loaded once for both. */
@@ -15,7 +15,7 @@ export async function openWeights(
   gpu: Gpu,
   job: ClaimedJob,
   hooks: RunHooks,
-): Promise<{ rows: { train: RowSet; held: RowSet | undefined }; params: ParamStore }> {
+): Promise<{ rows: { train: RowSet; evalSet: RowSet | undefined }; params: ParamStore }> {
   const { policy, lora, reference, options } = job;
   if (!lora) {
     const rows = await withReference(gpu, job, { hooks });

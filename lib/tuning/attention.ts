@@ -1,7 +1,7 @@
 /**
  * Attention as the tuner meets it: each pass on packed preference pairs of random numbers.
  */
-import { Visibility } from "../data/visibility.ts";
+import { emptyRanges, Visibility } from "../data/visibility.ts";
 import type { AdapterClass } from "../gpu/device.ts";
 import { attentionOp, type AttentionProblem, type AttentionShape } from "../ops/attention.ts";
 import { type ExampleParts, type ProblemTensor, type TunedOp, tunedOp } from "./problem.ts";
@@ -108,7 +108,7 @@ function backwardParts(sizes: Sizes, shape: AttentionShape): ExampleParts<Attent
 
 /** Packed pairs, the last one perhaps cut off, and how many keys each row sees. */
 function packedPairs(rows: number): Visibility & { seen: number[] } {
-  const visibility = new Visibility(rows);
+  const visibility = new Visibility(emptyRanges(rows));
   const cut = (start: number, length: number) => ({
     start,
     length: Math.min(length, Math.max(0, rows - start)),

@@ -1,5 +1,5 @@
 /** Attention over packed segments, forward and backward, by every variant. */
-import { type Run, Visibility } from "../../lib/data/visibility.ts";
+import { emptyRanges, type Run, Visibility } from "../../lib/data/visibility.ts";
 import { Extent, type Tensor } from "../../lib/gpu/tensor.ts";
 import { attention, attentionBackward } from "../../lib/ops/attention.ts";
 import * as reference from "../reference/attention.ts";
@@ -39,7 +39,7 @@ function packed({ packing, window, dummies = 0, spare = 0 }: AttentionSizes) {
     0,
   );
   const T = length + dummies;
-  const visibility = new Visibility(T);
+  const visibility = new Visibility(emptyRanges(T));
   const seen = new Uint32Array(4 * T);
   let next = 0;
   const take = (length: number): Run => ({ start: next, length, ...{ end: next += length } });

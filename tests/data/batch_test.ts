@@ -108,7 +108,7 @@ function checkBatch(
     ...targets.map((t) => t.segment),
     ...dummies.map(() => NO_SEGMENT),
   ]);
-  assertEquals(S, examples.length * batch.arity);
+  assertEquals(S, examples.flatMap(({ completions }) => completions).length);
   for (let s = 0; s < S; s++) {
     const [first, count] = batch.segments.subarray(4 * s);
     const own = targets.flatMap((t, n) => t.segment === s ? [n] : []);
@@ -135,21 +135,21 @@ function checkBatch(
   assertEquals(batch.uniqueStart[uniques], tokens.length);
 }
 
-const UNBOUNDED = { tokens: 1 << 20, targets: 1 << 20, segments: 1 << 20 };
+const UNBOUNDED = { tokens: 1 << 20, targets: 1 << 20, segments: 1 << 20, examples: 1 << 20 };
 
 Deno.test("collate: visibility, targets and lists agree with the sequences, shared or not", () => {
   const random = new Random(7);
   for (let round = 0; round < 60; round++) {
     const arity = 1 + round % 2, sharePrompt = round % 4 < 2;
     const examples = randomExamples(random, { count: 1 + random.below(4), arity });
-    const batch = collate(examples, { shape: UNBOUNDED, sharePrompt, arity });
+    const batch = collate(examples, { shape: UNBOUNDED, sharePrompt });
     checkBatch(batch, { examples, sharePrompt });
   }
 });
 
 Deno.test("collate: a pair by hand", () => {
   const example = { index: 0, prompt: [5, 6], completions: [[7, 8, 9], [4]] };
-  const batch = collate([example], { shape: { tokens: 8, targets: 8, segments: 2 } });
+  const batch = collate([example], { shape: { tokens: 8, targets: 8, segments: 2, examples: 1 } });
   assertEquals([...batch.counts], [8, 8, 2, 4, 1, 0, 0, 0]);
   assertEquals([...batch.tokens], [5, 6, 7, 8, 0, 0, 0, 0]);
   assertEquals([...batch.positions], [0, 1, 2, 3, 0, 0, 0, 0]);
@@ -169,7 +169,7 @@ Deno.test("collate: a pair by hand", () => {
 Deno.test("collate: a batch beyond its shape is refused", () => {
   const examples = randomExamples(new Random(1), { count: 3, arity: 2 });
   assertThrows(
-    () => collate(examples, { shape: { tokens: 8, targets: 8, segments: 2 } }),
+    () => collate(examples, { shape: { tokens: 8, targets: 8, segments: 2, examples: 1 } }),
     Error,
     "does not fit",
   );
@@ -189,16 +189,17 @@ Deno.test("shapeFor and planMicroBatches: every step of any order fits, and each
     const examples = randomExamples(random, { count: 30, arity });
     const longest = Math.max(...examples.map((example) => tokenCost(example, { sharePrompt })));
     const tokenBudget = round % 3 === 0 ? "auto" : roundUp8(longest) + random.below(60);
-    const shape = shapeFor(examples, { tokenBudget, batchSize, sharePrompt, arity });
+    const shape = shapeFor(examples, { tokenBudget, batchSize, sharePrompt });
     assertEquals([shape.tokens % 8, shape.targets % 8], [0, 0]);
     if (tokenBudget !== "auto") assertLessOrEqual(shape.tokens, roundUp8(tokenBudget));
     for (let step = 0; step < 8; step++) {
       const { indices } = stepRows(step, { rows: 30, batchSize, shuffle: true, seed: round });
       const chosen = indices.map((i) => examples[i]);
       const batches = planMicroBatches(chosen, { shape, sharePrompt });
-      const order = (list: Example[]) => list.map((e) => e.index).sort((a, b) => a - b);
-      assertEquals(order(batches.flat()), order(chosen));
-      for (const batch of batches) collate(batch, { shape, sharePrompt, arity }); // throws if it does not fit
+      assertEquals(batches.flat().sort((a, b) => a - b), chosen.map((_, i) => i));
+      for (const positions of batches) { // throws if it does not fit
+        collate(positions.map((position) => chosen[position]!), { shape, sharePrompt });
+      }
       if (tokenBudget === "auto") assertEquals(batches.length, 1); // these steps are far below 4,096 tokens
     }
   }
@@ -229,7 +230,7 @@ Deno.test("shapeFor and planMicroBatches: an example beyond the budget is named"
     error.message.includes("119 tokens") && error.message.includes("token_budget 64"),
     error.message,
   );
-  const shape = { tokens: 64, targets: 64, segments: 4 };
+  const shape = { tokens: 64, targets: 64, segments: 4, examples: 2 };
   assertThrows(() => planMicroBatches(examples, { shape }), InputError, "row 17");
 });
 

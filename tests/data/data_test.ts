@@ -64,7 +64,7 @@ Deno.test("goldens: the ids of pairs, chat and sft", async () => {
       const { examples, summary, kind } = await loadExamples(`${FIXTURES}${family}/${file}.jsonl`, {
         tokenizer,
       });
-      const wanted = golden.map((row, index) => ({
+      const wanted: Example[] = golden.map((row, index) => ({
         index,
         prompt: row.prompt,
         completions: file === "sft" ? [row.completion] : [row.chosen, row.rejected],

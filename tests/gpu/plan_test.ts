@@ -9,11 +9,11 @@ import { Recorder } from "../../lib/gpu/recorder.ts";
 import { packParams, shaderFor } from "../../lib/gpu/shader.ts";
 import { evaluate, expand } from "../../lib/gpu/template.ts";
 import { makeTensor, residentTensor, rowWindow } from "../../lib/gpu/tensor.ts";
-import { getLoss } from "../../lib/losses/mod.ts";
+import { createObjective } from "../../lib/losses/mod.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import { createParams } from "../../lib/model/params.ts";
 import { shardBytes } from "../../lib/model/shards.ts";
-import { planMicroBatch } from "../../lib/train/engine.ts";
+import { planMicroBatch } from "../../lib/train/programs.ts";
 import { fixtureJson } from "../reference/fixture.ts";
 
 const none = () => "";
@@ -123,15 +123,14 @@ for (const adapterClass of ["software", "gpu"] as const) {
     const gpu = nullGpu(adapterClass);
     const config = parseModelConfig(await fixtureJson("qwen2/policy/config.json"), "config.json");
     const params = createParams(gpu, config, { trainable: true });
-    const loss = getLoss("mipo");
-    const capacity = { tokens: 256, targets: 200, segments: 8 };
+    const objective = createObjective({ loss_type: "mipo", beta: 10 });
+    const capacity = { tokens: 256, targets: 200, segments: 8, examples: 4 };
     const setup = {
       params,
       positions: 256,
       capacity,
       compute: "f32" as const,
-      loss,
-      hyper: { beta: 10 },
+      objective,
       checkpointing: false,
       batchSize: 4,
       adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },

@@ -8,13 +8,12 @@ import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
 import { KernelChoices } from "../../lib/gpu/choices.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
-import { getLoss, lossHyper } from "../../lib/losses/mod.ts";
+import { createObjective } from "../../lib/losses/mod.ts";
 import { matmulOp } from "../../lib/ops/matmul_variants.ts";
+import { knownReferences } from "../../lib/train/reference.ts";
 import { type ComputeOptions, destroyParams, gpuGradients, gpuModel } from "../gpu_model.ts";
 import { difference, testGpu } from "../harness.ts";
 import { type Expected, fixtureJson, fixtureNames, fixturePath } from "../reference/fixture.ts";
-
-const loss = getLoss("mipo");
 
 /** The same device, with kernel choices of its own. */
 function withOwnChoices(gpu: Gpu): Gpu {
@@ -29,13 +28,13 @@ async function worstGradient(gpu: Gpu, name: string, options: ComputeOptions = {
   const expected = await fixtureJson<Expected>(`${name}/expected.json`);
   const tokenizer = await loadTokenizer(fixturePath(`${name}/policy`));
   const { examples } = await loadExamples(fixturePath(`${name}/pairs.jsonl`), { tokenizer });
-  const references = examples.map(({ index }) => {
+  const references = knownReferences(examples.map(({ index }) => {
     const { ref_chosen_logp, ref_rejected_logp } = expected.pairs[index]!;
     return [ref_chosen_logp, ref_rejected_logp];
-  });
-  const hyper = lossHyper(loss, expected.losses.mipo!.parameters);
+  }));
+  const objective = createObjective({ loss_type: "mipo", ...expected.losses.mipo!.parameters });
   const set = { examples, references };
-  const { gradients } = await gpuGradients(gpu, params, { set, loss, hyper, ...options });
+  const { gradients } = await gpuGradients(gpu, params, { set, objective, ...options });
   destroyParams(params);
   let worst = 0;
   const golden = await openSafetensors(fixturePath(`${name}/gradients.mipo.safetensors`));

@@ -49,6 +49,7 @@ export interface Expected {
   readonly losses: Record<string, {
     readonly parameters: Record<string, number>;
     readonly mean: number;
+    readonly trl?: number;
     readonly pairs: { readonly loss: number; readonly d_chosen: number; readonly d_rejected: number }[];
   }>;
   readonly greedy: {

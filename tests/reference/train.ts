@@ -1,7 +1,7 @@
 /**
  * Losses, gradients and the training loop of the contract, plainly, on the float64 network.
  */
-import type { LossDefinition, PairInputs } from "../../lib/losses/mod.ts";
+import type { LossInputs, Objective } from "../../lib/losses/mod.ts";
 import { type ModelConfig } from "../../lib/model/config.ts";
 import { paramSpecs } from "../../lib/model/table.ts";
 import { packBatch, type PromptAndCompletions, segmentSums } from "./batch.ts";
@@ -14,8 +14,7 @@ export interface Setting {
   readonly weights: Weights;
   /** The reference's weights, where the loss needs one. */
   readonly reference?: Weights;
-  readonly loss: LossDefinition;
-  readonly hyper: Readonly<Record<string, number>>;
+  readonly objective: Objective;
 }
 
 /** Log-probability sums of an example's completions. */
@@ -29,7 +28,7 @@ export function lossInputs(
   { completions }: PromptAndCompletions,
   sums: ArrayLike<number>,
   refSums: ArrayLike<number> = [],
-): PairInputs {
+): LossInputs {
   return {
     chosen: sums[0],
     rejected: sums[1] ?? 0,
@@ -37,29 +36,31 @@ export function lossInputs(
     refRejected: refSums[1] ?? 0,
     chosenTokens: completions[0].length,
     rejectedTokens: completions[1]?.length ?? 0,
+    label: 1,
+    baseline: 0,
   };
 }
 
 /**
- * A step's loss and gradients: the mean of the pair losses, or for `arity` 1 the mean over scored tokens.
+ * A step's loss and gradients: the mean of the examples' losses, and of the chosen completions' tokens' NLL.
  * `refSums` are the reference's sums per example; `inputs` what the loss saw.
  */
 export function lossAndGradients(
-  { config, weights, loss, hyper }: Setting,
+  { config, weights, objective }: Setting,
   examples: readonly PromptAndCompletions[],
   refSums: readonly ArrayLike<number>[] = [],
 ) {
   const gradients = zerosLike(weights);
   const scored = examples.reduce((sum, example) => sum + example.completions[0].length, 0);
-  const share = 1 / (loss.arity === 1 ? scored : examples.length);
+  const share = 1 / examples.length, tokenShare = objective.nllWeight / scored;
   let total = 0;
   const inputs = examples.map((example, i) => {
     const batch = packBatch([example], config.sliding_window);
     const trace = forward(config, weights, batch);
     const input = lossInputs(example, segmentSums(batch, trace.logp), refSums[i]);
-    const value = loss.evaluate(input, hyper);
-    total += share * value.loss;
-    const slopes = [share * value.dChosen, share * value.dRejected];
+    const value = objective.evaluate(input);
+    total += share * value.loss - tokenShare * input.chosen;
+    const slopes = [share * value.dChosen - tokenShare, share * value.dRejected];
     backward(trace, Float64Array.from(batch.segments, (segment) => slopes[segment]), gradients);
     return input;
   });
@@ -82,7 +83,7 @@ export function trainReference(
   examples: readonly PromptAndCompletions[],
   options: TrainOptions,
 ) {
-  const { config, weights, loss, hyper, reference } = setting;
+  const { config, weights, objective, reference } = setting;
   const refSums = reference ? examples.map((example) => completionSums(config, reference, example)) : [];
   const m = zerosLike(weights), v = zerosLike(weights);
   const batches = Math.ceil(examples.length / options.batch_size);
@@ -102,15 +103,14 @@ export function trainReference(
       const weight_decay = kind === "norm" || kind === "bias" ? 0 : options.weight_decay;
       adamw(state, { ...options, learning_rate, weight_decay, step: s + 1, scale });
     }
-    const pairs = loss.arity === 2
-      ? pairMetrics(step.inputs, step.inputs.map((x) => loss.rewards(x, hyper)))
-      : {};
+    const { rewards } = objective;
+    const pairs = rewards ? pairMetrics(step.inputs, step.inputs.map((x) => rewards(x))) : {};
     metrics.push({ step: s + 1, learning_rate, loss: step.loss, grad_norm: norm, ...pairs });
   }
   return metrics;
 }
 
-function pairMetrics(inputs: readonly PairInputs[], rewards: readonly (readonly [number, number])[]) {
+function pairMetrics(inputs: readonly LossInputs[], rewards: readonly (readonly [number, number])[]) {
   const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   return {
     "rewards/chosen": mean(rewards.map(([chosen]) => chosen)),

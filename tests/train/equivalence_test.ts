@@ -8,9 +8,10 @@ import { loadExamples } from "../../lib/data/examples.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import type { Example } from "../../lib/data/types.ts";
 import { writeTensor } from "../../lib/gpu/tensor.ts";
-import { getLoss, lossHyper } from "../../lib/losses/mod.ts";
+import { createObjective } from "../../lib/losses/mod.ts";
 import type { TrainEngine } from "../../lib/train/engine.ts";
-import { microBatches } from "../../lib/train/pairs.ts";
+import { knownReferences } from "../../lib/train/reference.ts";
+import { planStep } from "../../lib/train/step.ts";
 import {
   type ComputeOptions,
   destroyParams,
@@ -22,14 +23,14 @@ import {
 import { difference, testGpu } from "../harness.ts";
 import { type Expected, fixtureJson, fixtureNames, fixturePath } from "../reference/fixture.ts";
 
-const loss = getLoss("mipo");
-const hyper = lossHyper(loss, { beta: 10 });
+const objective = createObjective({ loss_type: "mipo", beta: 10 });
 
 async function pairsOf(name: string) {
   const tokenizer = await loadTokenizer(fixturePath(`${name}/policy`));
   const { examples } = await loadExamples(fixturePath(`${name}/pairs.jsonl`), { tokenizer });
   const { pairs } = await fixtureJson<Expected>(`${name}/expected.json`);
-  return { examples, references: pairs.map((pair) => [pair.ref_chosen_logp, pair.ref_rejected_logp]) };
+  const sums = pairs.map((pair) => [pair.ref_chosen_logp, pair.ref_rejected_logp]);
+  return { examples, references: knownReferences(sums) };
 }
 
 /** Ways of computing the same gradient; the smallest budget is what the longest row takes. */
@@ -53,11 +54,11 @@ for (const name of fixtureNames) {
     for (const { grad } of params.shards) {
       writeTensor(gpu, grad!, new Float32Array(grad!.shape[0]!).fill(NaN));
     }
-    const plain = await gpuGradients(gpu, params, { set, loss, hyper });
+    const plain = await gpuGradients(gpu, params, { set, objective });
     for (const [tensor, values] of plain.gradients) assert(values.every(Number.isFinite), tensor);
     assertEquals(plain.microBatchCount, 1);
     for (const [way, options] of Object.entries(waysFor(set.examples))) {
-      const other = await gpuGradients(gpu, params, { set, loss, hyper, ...options });
+      const other = await gpuGradients(gpu, params, { set, objective, ...options });
       if (options.tokenBudget !== undefined) {
         assert(other.microBatchCount > 3, `${way}: ${other.microBatchCount}`);
       }
@@ -82,14 +83,15 @@ for (const compute of ["f32", "bf16"] as const) {
     const params = await gpuModel(gpu, fixturePath("qwen2/policy"));
     const set = await pairsOf("qwen2");
     const packing = packingFor(set.examples, { tokenBudget: 200 });
-    const setup = { loss, hyper, packing, examples: set.examples, compute };
+    const setup = { objective, packing, examples: set.examples, compute };
     const engine = await engineFor(gpu, params, setup);
     const rows = set.examples.map((_, i) => i);
-    const numbers = { learningRate: 1e-3, scale: 1 / rows.length };
+    const numbers = { learningRate: 1e-3 };
+    const plan = () => planStep(set, rows, { packing, objective });
     const norms: number[] = [];
     let created = { ...gpu.created };
     for (let step = 1; step <= 4; step++) {
-      engine.submit(microBatches(set, rows, packing), { ...numbers, step });
+      engine.submit(plan(), { ...numbers, step });
       norms.push((await engine.finish()).gradNorm);
       if (step === 1) created = { ...gpu.created };
     }
@@ -98,7 +100,7 @@ for (const compute of ["f32", "bf16"] as const) {
     assert(norms.every((norm) => norm > 0));
     // A new engine on the same weights finds what the old one does: nothing that it reads is of an earlier step.
     const after = async (one: TrainEngine) => {
-      one.submit(microBatches(set, rows, packing), { ...numbers, learningRate: 0, step: 5 });
+      one.submit(plan(), { ...numbers, learningRate: 0, step: 5 });
       return (await one.finish()).gradNorm;
     };
     const fresh = await engineFor(gpu, params, setup);
@@ -115,8 +117,8 @@ Deno.test("what is frozen gets no gradient, and the others' gradients stay as th
   const some = await gpuModel(gpu, path, ({ field, layer }) => layer === 1 || field === "finalNorm");
   const set = await pairsOf("qwen2");
   const [wanted, found] = [
-    (await gpuGradients(gpu, all, { set, loss, hyper })).gradients,
-    (await gpuGradients(gpu, some, { set, loss, hyper })).gradients,
+    (await gpuGradients(gpu, all, { set, objective })).gradients,
+    (await gpuGradients(gpu, some, { set, objective })).gradients,
   ];
   const names = [...wanted.keys()].filter((name) => /^model\.(layers\.1\.|norm)/.test(name));
   assertEquals([...found.keys()], names);

@@ -12,7 +12,8 @@ import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
 import { loadWeights, openModel } from "../../lib/load/model.ts";
-import { getLoss } from "../../lib/losses/mod.ts";
+import { createObjective } from "../../lib/losses/mod.ts";
+import { knownReferences } from "../../lib/train/reference.ts";
 import { destroyParams } from "../../lib/model/params.ts";
 import { gpuGradients } from "../gpu_model.ts";
 import { difference, testGpu } from "../harness.ts";
@@ -68,8 +69,12 @@ for (const name of FAMILIES) {
     const tokenizer = await loadTokenizer(fixturePath(`${name}/policy`));
     const { examples } = await loadExamples(fixturePath(`${name}/pairs.jsonl`), { tokenizer });
     // The reference is the base, whose sums are the policy's of the other goldens.
-    const set = { examples, references: pairs.map((pair) => [pair.chosen_logp, pair.rejected_logp]) };
-    const options = { set, loss: getLoss("mipo"), hyper: losses.mipo!.parameters };
+    const set = {
+      examples,
+      references: knownReferences(pairs.map((pair) => [pair.chosen_logp, pair.rejected_logp])),
+    };
+    const objective = createObjective({ loss_type: "mipo", ...losses.mipo!.parameters });
+    const options = { set, objective };
     const golden = await fixtureWeights(`${name}/gradients.lora_mipo.safetensors`);
     for (const way of [{}, { checkpointing: true }, { tokenBudget: 256 }]) {
       const { gradients } = await gpuGradients(gpu, params, { ...options, ...way });

@@ -36,7 +36,7 @@ Deno.test("a resumed run is bit for bit the uninterrupted one", () =>
     const whole = await train({ ...base, output_dir: `${dir}/whole`, save_steps: 2 });
     // as if the second run had died after its fourth step, with a line more in its metrics than the checkpoint knows
     await Deno.mkdir(`${dir}/again`);
-    for (const name of ["config.json", "metrics.jsonl", "reference.json"]) {
+    for (const name of ["config.json", "metrics.jsonl", "reference.jsonl"]) {
       await Deno.copyFile(`${dir}/whole/${name}`, `${dir}/again/${name}`);
     }
     await Deno.mkdir(`${dir}/again/checkpoint-4`);
@@ -121,7 +121,8 @@ Deno.test("step 0 with policy = reference: MIPO's loss is softplus(β·softplus(
     const dpo = await train({ ...one, loss_type: "dpo", beta: 0.3, output_dir: `${dir}/dpo` });
     assert(Math.abs(dpo.metrics[0]!.loss! - Math.LN2) < 1e-5, `${dpo.metrics[0]!.loss}`);
     const mipo = await train({ ...one, output_dir: `${dir}/mipo` });
-    const { K } = JSON.parse(await Deno.readTextFile(`${dir}/mipo/reference.json`)) as { K: number[] };
+    const lines = (await Deno.readTextFile(`${dir}/mipo/reference.jsonl`)).trim().split("\n").slice(1);
+    const K = lines.flatMap((line) => (JSON.parse(line) as { K: number[] }).K);
     const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
     const expected = K.map((k) => softplus(2 * softplus(-k))).reduce((a, b) => a + b) / K.length;
     assert(

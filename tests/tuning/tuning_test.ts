@@ -9,7 +9,7 @@ import { closeGpu, type Gpu, nullGpu, openGpu } from "../../lib/gpu/device.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import type { Problem } from "../../lib/tuning/problem.ts";
 import { tuneProblem } from "../../lib/tuning/tuner.ts";
-import { getLoss } from "../../lib/losses/mod.ts";
+import { createObjective } from "../../lib/losses/mod.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import { linear } from "../../lib/ops/matmul.ts";
 import { recordedKernels } from "../../lib/train/kernels.ts";
@@ -380,7 +380,7 @@ Deno.test("fixed choices give the same bits again", async () => {
     maxLength: 64,
     kinds: ["completion", "text"],
   });
-  const loss = getLoss("sft");
+  const objective = createObjective({ loss_type: "sft" });
   const set = { examples: examples.slice(0, 2), references: null };
   const config = await fixtureConfig();
   const compute = async () => {
@@ -389,7 +389,7 @@ Deno.test("fixed choices give the same bits again", async () => {
     const capacity = packingFor(set.examples).shape;
     const classes = productsOf(workClasses(gpu, { config, compute: "f32", capacity, training: true }));
     applyChoices(gpu, Object.fromEntries(classes.map(({ key }) => [key, "simple"])));
-    const { gradients } = await gpuGradients(gpu, params, { set, loss, hyper: {} });
+    const { gradients } = await gpuGradients(gpu, params, { set, objective });
     const kernels = [...gpu.pipelines.keys()].map((label) => label.split(" ")[0]!);
     closeGpu(gpu);
     return { gradients, kernels };
