@@ -18,7 +18,8 @@ import { DEFAULT_SAMPLES, type SampleSettings } from "../train/samples.ts";
 
 type Own = Omit<TrainOptions, keyof LossOptions>;
 
-const trainShape: ShapeOf<Own> = {
+/** What `train` and `sweep` take, a schema for each key; the losses' own options are in `lossChoice`. */
+export const trainShape: ShapeOf<Own> = {
   ...group("Model and data", {
     model: model.optional().describe(`${MODEL}; without model and data the built-in tiny model and data`),
     ref_model: text().optional().describe(

@@ -36,21 +36,25 @@ const RECORDED = new Set(["versions", "gpu_adapter", "data_hash", "kernels", "ou
 
 /** The page as text. */
 export function compareHtml(runs: readonly ReportContent[]): string {
-  const legend = runs.map(({ name }, i) => `<span class="key series-${i % COLORS}">${escape(name)}</span>`);
-  const charts = CHARTS.map(([title, key]) => chartHtml(runs, title, key)).filter((html) => html !== "");
   const columns = ["", ...runs.map(({ name }) => name)];
   const ends = FINAL_METRICS.map((key) => [key, ...runs.map((run) => lastValue(run, key))]);
   return pageHtml(
     `${runs.length} runs`,
     [
-      `<p>${legend.join(" ")}</p>`,
-      chartsHtml(charts),
+      comparisonCharts(runs),
       "<h2>What they ended with</h2>",
       tableHtml(columns, ends),
       "<h2>Options that differ</h2>",
       tableHtml(columns, differingOptions(runs)),
     ].join("\n"),
   );
+}
+
+/** The runs' curves over each other, under their names. */
+export function comparisonCharts(runs: readonly ReportContent[]): string {
+  const legend = runs.map(({ name }, i) => `<span class="key series-${i % COLORS}">${escape(name)}</span>`);
+  const charts = CHARTS.map(([title, key]) => chartHtml(runs, title, key)).filter((html) => html !== "");
+  return `<p>${legend.join(" ")}</p>\n${chartsHtml(charts)}`;
 }
 
 /** The options that are not the same in all runs: the key, then each run's value. */
