@@ -50,7 +50,13 @@ export {
   generateOptions,
   type GenerationRow,
 } from "./lib/commands/generate.ts";
-export { sweep, type SweepOptions, sweepOptions, type SweepResult } from "./lib/commands/sweep.ts";
+export {
+  sweep,
+  type SweepOptions,
+  sweepOptions,
+  type SweepResult,
+  type SweepSettings,
+} from "./lib/commands/sweep.ts";
 export type { SweepRow } from "./lib/report/sweep.ts";
 export { evaluate, evaluateOptions, type EvaluateResult } from "./lib/commands/evaluate.ts";
 export type { EvaluateOptions } from "./lib/eval/options.ts";

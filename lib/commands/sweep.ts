@@ -21,11 +21,10 @@ import { text, wholeAbove0 } from "./shared_options.ts";
 import { RECORDED_KEYS, resolveRun, train, trainShape } from "./train.ts";
 
 /** Options of `train` that a sweep sets itself, or that make no run. */
-type Excluded = "output_dir" | "resume" | "describe" | "profile";
-const EXCLUDED: readonly string[] = ["output_dir", "resume", "describe", "profile"] satisfies Excluded[];
+const EXCLUDED = ["output_dir", "resume", "describe", "profile"] as const;
 
 /** What is the sweep's own. */
-interface SweepSettings {
+export interface SweepSettings {
   /** Directory of the runs' directories, `sweep.csv` and `sweep.html`. */
   output_dir: string;
   /** Runs at a time. */
@@ -39,7 +38,11 @@ interface SweepSettings {
 /** Options of `sweep`: those of `train`, each with one value or a list of values to try. */
 export type SweepOptions =
   & SweepSettings
-  & { [K in Exclude<keyof TrainOptions, Excluded>]?: TrainOptions[K] | readonly TrainOptions[K][] };
+  & {
+    [K in Exclude<keyof TrainOptions, "output_dir" | "resume" | "describe" | "profile">]?:
+      | TrainOptions[K]
+      | readonly TrainOptions[K][];
+  };
 
 const settingsShape: ShapeOf<SweepSettings> = group("Sweep", {
   output_dir: text().describe(
@@ -56,7 +59,9 @@ const settingsShape: ShapeOf<SweepSettings> = group("Sweep", {
 });
 
 const trained: Shape = Object.fromEntries(
-  Object.entries({ ...trainShape, ...lossChoice().all }).filter(([key]) => !EXCLUDED.includes(key)),
+  Object.entries({ ...trainShape, ...lossChoice().all }).filter(([key]) =>
+    !(EXCLUDED as readonly string[]).includes(key)
+  ),
 );
 
 /** Options of `sweep`. */
@@ -73,8 +78,11 @@ export const sweepOptions: OptionSet<SweepOptions> = defineOptions<SweepOptions>
 
 /** What a sweep leaves. */
 export interface SweepResult {
+  /** Path of the table, a line per run. */
   readonly csv: string;
+  /** Path of the page. */
   readonly page: string;
+  /** Every run, in the order of the combinations. */
   readonly rows: readonly SweepRow[];
 }
 
@@ -150,7 +158,7 @@ async function keyOf({ given }: SweepRun): Promise<string> {
   return canonical(comparable({ ...options }));
 }
 
-const INCOMPARABLE = [
+const INCOMPARABLE: readonly string[] = [
   ...EXCLUDED,
   ...RECORDED_KEYS,
   "tune",
@@ -201,8 +209,10 @@ async function rowOf(
   problems: ReadonlyMap<string, string>,
 ): Promise<SweepRow> {
   const { name, varied } = run, problem = problems.get(name);
-  if (await isFinished(path)) return { name, varied, status: "done", run: { ...await readRun(path), name } };
-  return problem === undefined
-    ? { name, varied, status: "missing" }
-    : { name, varied, status: "failed", problem };
+  if (await isFinished(path)) {
+    const { config, metrics } = await readRun(path);
+    return { name, varied, status: "done", config, metrics };
+  }
+  const status = problem === undefined ? "missing" : "failed";
+  return { name, varied, status, config: {}, metrics: [], ...problem === undefined ? {} : { problem } };
 }

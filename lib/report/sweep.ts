@@ -1,18 +1,22 @@
 /** A sweep's results: a CSV with a line per run, and a page that compares them. */
 import { barChart } from "./bars.ts";
 import { comparisonCharts, FINAL_METRICS } from "./compare.ts";
-import { type ReportContent, valueText } from "./html.ts";
+import { valueText } from "./html.ts";
 import { chartsHtml, escape, figureHtml, pageHtml, tableHtml } from "./page.ts";
 import { shortNumber } from "./progress.ts";
 
 /** One run of a sweep, as far as it has come. */
 export interface SweepRow {
+  /** Names its directory: the options in which the runs differ. */
   readonly name: string;
+  /** `missing`: not made yet. */
   readonly status: "done" | "failed" | "missing";
-  /** The options in which the runs differ. */
+  /** The options in which the runs differ, with this run's values. */
   readonly varied: Readonly<Record<string, unknown>>;
-  /** Where it was made: options and metrics. */
-  readonly run?: ReportContent;
+  /** What its `config.json` holds; empty where it is not done. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Every row of its `metrics.jsonl`. */
+  readonly metrics: readonly Readonly<Record<string, number>>[];
   /** Why it failed. */
   readonly problem?: string;
 }
@@ -50,7 +54,7 @@ export function sweepHtml(rows: readonly SweepRow[], metric: string): string {
     ...keys.map((key) => row.varied[key] === undefined ? "" : valueText(row.varied[key])),
     ...metrics.map((key) => number(finalValue(row, key))),
   ]);
-  const done = sorted.flatMap(({ run }) => run ? [run] : []);
+  const done = sorted.filter(({ status }) => status === "done");
   const note = done.length > MOST_CURVES ? `<p>Curves of the first ${MOST_CURVES}.</p>` : "";
   return pageHtml(
     `Sweep: ${rows.length} runs`,
@@ -108,9 +112,8 @@ function variedKeys(rows: readonly SweepRow[]): string[] {
 }
 
 /** The last value of a metric. */
-function finalValue({ run }: SweepRow, metric: string): number | undefined {
-  const value = run?.metrics.findLast((row) => Number.isFinite(row[metric]))?.[metric];
-  return value;
+function finalValue({ metrics }: SweepRow, metric: string): number | undefined {
+  return metrics.findLast((row) => Number.isFinite(row[metric]))?.[metric];
 }
 
 function rank(row: SweepRow, metric: string): number {
