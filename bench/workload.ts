@@ -37,7 +37,7 @@ export interface Workload {
 export async function openWorkload(options: WorkloadOptions): Promise<Workload> {
   const builtIn = options.model && options.data ? undefined : (await builtInRun()).options;
   const modelPath = options.model ?? builtIn!.model!;
-  const dataPath = options.data ?? builtIn!.data!;
+  const [dataPath] = [options.data ?? builtIn!.data!].flat() as [string];
   const model = await openModel(modelPath);
   const tokenizer = await openTokenizer(model);
   const maxLength = Math.min(options.max_length, model.config.max_position_embeddings);

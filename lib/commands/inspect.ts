@@ -1,20 +1,22 @@
 /**
  * What a row looks like to the model: its tokens, the boundary between prompt and completion, what is scored.
  */
+import { type DataOptions, readingOf } from "../data/data_options.ts";
 import { type DataRow, readDataRows, SIDES } from "../data/rows.ts";
 import { NOTE_TEXT, REASON_TEXT } from "../data/summary.ts";
-import { tokeniseRow } from "../data/tokenise.ts";
+import { type TokeniseOptions, tokeniseRow } from "../data/tokenise.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
+import { endTokensIn } from "../generate/end_tokens.ts";
 import { findTokenizer } from "../load/model.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
-import { maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
+import { dataShape, maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
 
 /** Options of `inspect`, resolved. */
-export interface InspectOptions {
+export interface InspectOptions extends DataOptions {
   /** Model directory or `org/name` on the hub; only its tokenizer is read. */
   model: string;
   /** Rows to show. */
@@ -32,6 +34,7 @@ const inspectShape: ShapeOf<InspectOptions> = {
     "rows to show, counted from 0: a number, a range, or several (0,3-5)",
   ),
   max_length: maxLength,
+  ...dataShape,
 };
 
 /** Options of `inspect`. */
@@ -49,14 +52,20 @@ export const inspectOptions: OptionSet<InspectOptions> = defineOptions<InspectOp
 export async function inspect(given: Partial<InspectOptions>, hooks: RunHooks = {}): Promise<string> {
   const options = inspectOptions.resolve(given);
   const wanted = parseRowSelection(options.rows);
-  const tokenizer = await loadTokenizer(await findTokenizer(options.model, hooks));
+  const path = await findTokenizer(options.model, hooks), tokenizer = await loadTokenizer(path);
+  const encoder = {
+    ...readingOf(options),
+    tokenizer,
+    endIds: await endTokensIn(path, tokenizer),
+    maxLength: options.max_length,
+  };
   const parts: string[] = [];
   const last = Math.max(...wanted.map(([, end]) => end));
   let count = 0;
-  for await (const row of readDataRows(options.data)) {
+  for await (const row of readDataRows(options.data, encoder)) {
     count = row.index + 1;
     if (wanted.some(([start, end]) => row.index >= start && row.index <= end)) {
-      parts.push(showRow(row, { tokenizer, maxLength: options.max_length }));
+      parts.push(showRow(row, encoder));
     }
     if (row.index >= last) break;
   }
@@ -85,11 +94,8 @@ export function parseRowSelection(text: string): [number, number][] {
   });
 }
 
-function showRow(
-  row: DataRow,
-  { tokenizer, maxLength }: { tokenizer: Tokenizer; maxLength: number | undefined },
-): string {
-  const result = tokeniseRow(row, { tokenizer, maxLength });
+function showRow(row: DataRow, encoder: TokeniseOptions): string {
+  const { tokenizer, maxLength } = encoder, result = tokeniseRow(row, encoder);
   const head = `row ${row.index} (${row.where})`;
   if (!result.example) return `${head}: dropped, ${REASON_TEXT[result.dropped!]}\n`;
   const { prompt, completions, scored, label } = result.example;

@@ -2,12 +2,14 @@
  * Scoring: log-probabilities of completions under a model and, with a reference, K and the loss of every row.
  */
 import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import { readingOf } from "../data/data_options.ts";
 import { targetCost } from "../data/batch.ts";
 import { shapeFor } from "../data/plan.ts";
 import type { Example } from "../data/types.ts";
 import { SIDES } from "../data/rows.ts";
 import { scoredTokens } from "../data/types.ts";
 import { InputError } from "../errors.ts";
+import { endTokens } from "../generate/end_tokens.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createObjective, getLoss, type Objective } from "../losses/mod.ts";
 import { destroyParams } from "../model/params.ts";
@@ -57,7 +59,7 @@ const scoreShape: ShapeOf<Own> = {
   model,
   adapter,
   data: text().describe(
-    `rows to score, ${ROWS}: {prompt, chosen, rejected}, {prompt, completion} or {text}`,
+    `rows to score, ${ROWS}: {prompt, chosen, rejected}, {prompt, completion}, {messages} or {text}`,
   ),
   ref_model: text().optional().describe(
     "reference model; with it each row has K and its loss, too",
@@ -131,7 +133,9 @@ export async function score(
   if (reference) checkVocabularies(policy, reference);
   const tokenizer = await openTokenizer(policy);
   const set = await loadExamples(options.data, {
+    ...readingOf(options),
     tokenizer,
+    endIds: await endTokens(policy, tokenizer),
     maxLength: options.max_length,
     strict: options.strict,
   });

@@ -4,6 +4,7 @@
 import { z } from "../deps.ts";
 import { losses, type LossName } from "../losses/mod.ts";
 import type { ShapeOf } from "../options/types.ts";
+import type { DataOptions } from "../data/data_options.ts";
 import type { RowOptions } from "../train/options.ts";
 
 /** What `model` may be. */
@@ -11,7 +12,8 @@ export const MODEL =
   "model directory (config.json, safetensors, tokenizer.json), adapter directory of PEFT's, or org/name on the " +
   "Hugging Face hub";
 /** What `data` may be. */
-export const ROWS = "JSONL, JSON array or Parquet";
+export const ROWS =
+  "JSONL, JSON array (either also .gz) or Parquet, a pipe, or a folder of such files (folder:split for one split)";
 
 /** A count. */
 export const wholeAbove0 = () => z.int().min(1);
@@ -31,6 +33,19 @@ export const maxLength = z.int().min(2).default(1024).describe(
 export const seed = z.int().min(0).max(2 ** 32 - 1).default(42);
 export const output = text().optional().describe("JSONL file to write; by default standard output");
 
+/** Options of every task that reads rows. */
+export const dataShape: ShapeOf<DataOptions> = {
+  columns: z.union([z.record(z.string(), z.string()), z.array(text())]).optional().describe(
+    "columns of the data under other names than ours: prompt=question,chosen=good",
+  ),
+  chat_template_kwargs: z.union([z.record(z.string(), z.unknown()), z.array(text())]).optional().describe(
+    "what the chat template is given beside the messages: enable_thinking=false",
+  ),
+  score_after_end: z.boolean().default(true).describe(
+    "score what the chat template writes after a turn's end token, too (ChatML's newline)",
+  ),
+};
+
 /** Options of every task that runs a model over rows. */
 export const rowShape: ShapeOf<RowOptions> = {
   max_length: maxLength,
@@ -41,6 +56,7 @@ export const rowShape: ShapeOf<RowOptions> = {
   share_prompt: z.boolean().default(true).describe(
     "compute the prompt of a pair once for both completions: fewer tokens, the same gradient",
   ),
+  ...dataShape,
   strict: z.boolean().default(false).describe("fail where a row would be dropped, instead of counting it"),
 };
 

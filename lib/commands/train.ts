@@ -25,11 +25,17 @@ export const trainShape: ShapeOf<Own> = {
     ref_model: text().optional().describe(
       "reference model; by default the model as it is before the first step",
     ),
-    data: text().optional().describe(
-      `training rows, ${ROWS}: {prompt, chosen, rejected}, or for sft {prompt, completion} or {text}`,
+    data: z.union([text(), z.array(text()).min(1)]).optional().describe(
+      `training rows, ${ROWS}: {prompt, chosen, rejected}, or for sft {prompt, completion}, {messages} or {text}; several sources as a list`,
+    ),
+    data_weights: z.array(z.number().positive()).optional().describe(
+      "how often the rows of each source of data are taken: 1 once, 0.5 half of them, 2 twice",
     ),
     eval_data: text().optional().describe(
       "held-out rows, evaluated before the first and after the last step, and every eval_steps",
+    ),
+    eval_split: z.union([z.number().gt(0).lt(1), wholeAbove0()]).optional().describe(
+      "hold out rows of data instead: a share below 1, or so many; all rows of a prompt go together",
     ),
     ...rowShape,
   }),
@@ -144,8 +150,12 @@ export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOpti
     if (options.resume === true && options.output_dir === undefined) {
       problems.push("resume looks for the latest checkpoint in output_dir (--output-dir), which is missing");
     }
-    if (options.eval_steps !== undefined && options.data !== undefined && options.eval_data === undefined) {
+    const heldOut = options.eval_data !== undefined || options.eval_split !== undefined;
+    if (options.eval_steps !== undefined && options.data !== undefined && !heldOut) {
       problems.push("eval_steps is given without eval_data (--eval-data), the rows to evaluate on");
+    }
+    if (options.eval_data !== undefined && options.eval_split !== undefined) {
+      problems.push("eval_data and eval_split are both given, wanted: one");
     }
     return problems;
   },

@@ -2,6 +2,7 @@
  * A data file, tokenised: the examples that a run works with, and what became of every row.
  */
 import { InputError } from "../errors.ts";
+import { copies } from "./duplicates.ts";
 import { readDataRows, type RowKind, type RowOptions } from "./rows.ts";
 import { type DataSummary, REASON_TEXT, SummaryCounter, summaryText } from "./summary.ts";
 import { sha256Hex } from "./tokenizer.ts";
@@ -48,7 +49,7 @@ export async function loadExamples(path: string, options: ExampleOptions): Promi
     if (result.example) examples.push(result.example);
     options.onRow?.(counter.rows);
   }
-  const { summary } = counter, text = summaryText(path, summary);
+  const summary = { ...counter.summary, copies: copies(examples) }, text = summaryText(path, summary);
   if (!kind || examples.length === 0) {
     throw new InputError(
       summary.rows === 0

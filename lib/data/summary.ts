@@ -29,6 +29,8 @@ export interface DataSummary {
   readonly straddles: number;
   readonly truncated: number;
   readonly dropped: Readonly<Record<DropReason, number>>;
+  /** Rows kept that are exact copies of earlier ones. */
+  readonly copies: number;
   /** Rows by what is to be said of them; only of those kept. */
   readonly notes: Readonly<Partial<Record<RowNote, number>>>;
   /** Columns that hold something and were not read. */
@@ -72,7 +74,7 @@ export class SummaryCounter {
     for (const note of row.notes) this.notes[note] = (this.notes[note] ?? 0) + 1;
   }
 
-  get summary(): DataSummary {
+  get summary(): Omit<DataSummary, "copies"> {
     const { rows, kept, straddles, truncated, dropped, notes } = this;
     return { rows, kept, straddles, truncated, dropped, notes, unused: [...this.#unused] };
   }
@@ -83,13 +85,14 @@ const NAMED_COLUMNS = 8;
 
 /** The summary as one paragraph. */
 export function summaryText(path: string, summary: DataSummary): string {
-  const { rows, kept, straddles, truncated, dropped, notes, unused } = summary;
+  const { rows, kept, straddles, truncated, dropped, copies, notes, unused } = summary;
   const drops = (Object.keys(REASON_TEXT) as DropReason[]).filter((reason) => dropped[reason] > 0)
     .map((reason) => `${dropped[reason]} because ${REASON_TEXT[reason]}`);
   const parts = [
     drops.length > 0 ? `dropped ${drops.join(", ")}` : "none dropped",
     truncated > 0 ? `${truncated} cut at max_length, and so without their end` : "",
     straddles > 0 ? `in ${straddles} a token straddles the end of the prompt` : "",
+    copies > 0 ? `${copies} are exact copies of earlier rows` : "",
     ...Object.entries(notes).map(([note, count]) => `in ${count} ${NOTE_TEXT[note as RowNote]}`),
     unused.length > 0 ? `columns not used: ${columnNames(unused)}` : "",
   ];

@@ -3,12 +3,11 @@
  * wrong with the input shows here, before anything is computed or written.
  */
 import { type BatchShape, roundUp8 } from "../data/batch.ts";
-import type { RowKind } from "../data/rows.ts";
-import { type ExampleSet, loadExamples } from "../data/examples.ts";
+import type { ExampleSet } from "../data/examples.ts";
 import { largestShape, type OrderOptions, shapeFor, stepRows, totalSteps } from "../data/plan.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { createObjective, type Objective, type RowForm } from "../losses/mod.ts";
+import { createObjective, type Objective } from "../losses/mod.ts";
 import { trimSlashes } from "../io/paths.ts";
 import type { TokenizerFiles } from "../formats/huggingface.ts";
 import { readTokenizerFiles } from "../formats/model_files.ts";
@@ -19,13 +18,14 @@ import { resolveLora } from "./lora.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
 import { longestInput } from "./step.ts";
+import { readSets } from "./read_sets.ts";
 import type { Packing } from "./reference.ts";
 import { checkOptions, checkPresent, findRun, openResumePoint, type ResumePoint } from "./resume.ts";
 import { checkRunDir } from "./run_dir.ts";
 
 /** A run that is ready to be computed. */
 export interface TrainJob {
-  readonly options: TrainOptions & { readonly model: string; readonly data: string };
+  readonly options: TrainOptions & { readonly model: string; readonly data: string | string[] };
   /** Undefined until a new one under `runs/` is made. */
   readonly runDir: string | undefined;
   readonly policy: OpenModel;
@@ -74,10 +74,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const lora = resolveLora(options, policy);
   const reference = await openReference(options, policy, { objective, hooks });
   const tokenizer = await openTokenizer(policy);
-  const train = await readRows(data, options, { tokenizer, objective, hooks });
-  const evalSet = options.eval_data === undefined
-    ? undefined
-    : await readRows(options.eval_data, options, { tokenizer, objective, hooks });
+  const { train, evalSet } = await readSets(data, options, { policy, tokenizer, objective, hooks });
   checkLengths(policy, train, evalSet);
   const steps = totalSteps({
     rows: train.examples.length,
@@ -162,28 +159,6 @@ export function checkVocabularies(policy: OpenModel, reference: OpenModel): void
     `The reference ${reference.path} has a vocabulary of ${found} tokens, the model ${policy.path} one of ${wanted}. ` +
       "Both score the same tokens: use models with one tokenizer.",
   );
-}
-
-/** The rows that have what a loss takes. */
-const KINDS: Readonly<Record<RowForm, readonly RowKind[]>> = {
-  pair: ["pair"],
-  completion: ["completion", "messages", "text"],
-  labelled: ["labelled"],
-};
-
-async function readRows(
-  path: string,
-  options: TrainOptions,
-  { tokenizer, objective, hooks }: { tokenizer: Tokenizer; objective: Objective; hooks: RunHooks },
-): Promise<ExampleSet> {
-  const set = await loadExamples(path, {
-    tokenizer,
-    maxLength: options.max_length,
-    kinds: KINDS[objective.rows],
-    strict: options.strict,
-  });
-  hooks.onEvent?.({ type: "notice", text: set.text });
-  return set;
 }
 
 function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): void {

@@ -1,6 +1,7 @@
 /**
  * What a training run is told, resolved.
  */
+import type { DataOptions } from "../data/data_options.ts";
 import type { LossName } from "../losses/mod.ts";
 
 /** The options that losses bring along; which of them apply, and their defaults, depends on `loss_type`. */
@@ -30,7 +31,7 @@ export interface LossOptions {
 }
 
 /** What every task that runs a model over rows has in common. */
-export interface RowOptions {
+export interface RowOptions extends DataOptions {
   /** Tokens that a row may have, prompt and completion together; the start is kept. */
   max_length: number;
   /** Tokens in one micro-batch, or "auto". */
@@ -47,10 +48,14 @@ export interface RowOptions {
 export interface TrainOptions extends LossOptions, RowOptions {
   /** Model directory or `org/name` on the hub; without it the built-in tiny model. */
   model?: string;
-  /** Preference rows; without it the built-in ones. */
-  data?: string;
+  /** Preference rows, of one source or several; without it the built-in ones. */
+  data?: string | string[];
+  /** How often each source's rows are taken. */
+  data_weights?: number[];
   /** Held-out rows. */
   eval_data?: string;
+  /** Rows of the training data that are held out instead: a share below 1, or so many. */
+  eval_split?: number;
   /** Reference model; without it the model as it is before the first step. */
   ref_model?: string;
   /** An adapter to go on with; its frozen copy is the reference. */

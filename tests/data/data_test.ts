@@ -183,6 +183,7 @@ Deno.test("max_length keeps the start of each side; what cannot be used is dropp
     straddles: 0,
     truncated: 1,
     dropped: { promptTooLong: 1, emptyCompletion: 1, equal: 2, emptyPrompt: 1 },
+    copies: 0,
     notes: {},
     unused: [],
   });

@@ -77,7 +77,7 @@ Deno.test("an interrupted run leaves a checkpoint, and goes on from there to the
 
 Deno.test("a run's directory holds what the contract names", () =>
   inTempDir(async (dir) => {
-    const eval_data = base.data!;
+    const [eval_data] = [base.data!].flat() as [string];
     const { metrics } = await train({
       ...base,
       eval_data,

@@ -1,0 +1,65 @@
+/**
+ * A run's rows: training and evaluation, tokenised, and what is worth telling of them.
+ */
+import { readingOf } from "../data/data_options.ts";
+import { leakText } from "../data/duplicates.ts";
+import type { ExampleSet } from "../data/examples.ts";
+import { loadMixture } from "../data/mixture.ts";
+import type { RowKind } from "../data/rows.ts";
+import { holdOut } from "../data/split.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { RunHooks } from "../events.ts";
+import { endTokens, endTokenWarning } from "../generate/end_tokens.ts";
+import type { OpenModel } from "../load/model.ts";
+import type { Objective, RowForm } from "../losses/mod.ts";
+import type { TrainOptions } from "./options.ts";
+
+/** The rows that have what a loss takes. */
+const KINDS: Readonly<Record<RowForm, readonly RowKind[]>> = {
+  pair: ["pair"],
+  completion: ["completion", "messages", "text"],
+  labelled: ["labelled"],
+};
+
+/** The rows of a run. */
+export interface RunSets {
+  readonly train: ExampleSet;
+  readonly evalSet: ExampleSet | undefined;
+}
+
+/** Reads and tokenises a run's rows; what became of them is told. */
+export async function readSets(
+  data: string | readonly string[],
+  options: TrainOptions,
+  { policy, tokenizer, objective, hooks }: {
+    policy: OpenModel;
+    tokenizer: Tokenizer;
+    objective: Objective;
+    hooks: RunHooks;
+  },
+): Promise<RunSets> {
+  const tell = (text: string | undefined) => text && hooks.onEvent?.({ type: "notice", text });
+  tell(await endTokenWarning(policy, tokenizer));
+  const reading = {
+    ...readingOf(options),
+    tokenizer,
+    endIds: await endTokens(policy, tokenizer),
+    maxLength: options.max_length,
+    kinds: KINDS[objective.rows],
+    strict: options.strict,
+    seed: options.seed,
+  };
+  const weights = options.data_weights ? { weights: options.data_weights } : {};
+  const set = await loadMixture(data, { ...reading, ...weights });
+  tell(set.text);
+  if (options.eval_data !== undefined) {
+    const evalSet = await loadMixture(options.eval_data, reading);
+    tell(evalSet.text);
+    tell(leakText(set.examples, evalSet.examples));
+    return { train: set, evalSet };
+  }
+  if (options.eval_split === undefined) return { train: set, evalSet: undefined };
+  const { train, held } = await holdOut(set, { share: options.eval_split, seed: options.seed });
+  tell(`${train.text}, ${held.examples.length} for evaluation`);
+  return { train, evalSet: held };
+}
