@@ -34,6 +34,7 @@ export type { PhaseName, RunHooks, Sample, TrainEvent } from "./lib/events.ts";
 export { describeTraining } from "./lib/commands/describe.ts";
 export { train, trainOptions } from "./lib/commands/train.ts";
 export type { LossOptions, RowOptions, TrainOptions } from "./lib/train/options.ts";
+export type { DataOptions } from "./lib/data/data_options.ts";
 export type { TrainResult } from "./lib/train/trainer.ts";
 export {
   type CompletionScore,
