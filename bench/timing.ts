@@ -1,6 +1,7 @@
 /** Times of plans: from timestamps where the adapter has them, else from batches of at least 20 ms. */
 import { readBuffer } from "../lib/gpu/device.ts";
 import type { Plan } from "../lib/gpu/plan.ts";
+import { tickNanoseconds } from "../lib/gpu/stopwatch.ts";
 import { median } from "./row.ts";
 
 /** A batch that is timed by the wall clock takes at least this long: in Deno a wait alone takes 11 ms. */
@@ -8,7 +9,7 @@ const BATCH_MS = 20;
 
 /** Milliseconds of every dispatch of a plan, once (0 for copies), or of the whole plan as one number. */
 export async function timeOnce(plan: Plan): Promise<number[]> {
-  if (plan.gpu.features.has("timestamp-query")) return [...await plan.time()].map((ns) => ns / 1e6);
+  if (await tickNanoseconds(plan.gpu) !== null) return [...await plan.time()].map((ns) => ns / 1e6);
   for (let count = 1;; count *= 2) {
     const start = performance.now();
     for (let i = 0; i < count; i++) plan.submit();

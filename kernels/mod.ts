@@ -50,6 +50,7 @@ import spans from "./spans.wgsl" with { type: "text" };
 import row_start from "./row_start.wgsl" with { type: "text" };
 import sum from "./sum.wgsl" with { type: "text" };
 import swiglu from "./swiglu.wgsl" with { type: "text" };
+import tick from "./tick.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
 import decode_fill from "./decode_fill.wgsl" with { type: "text" };
@@ -74,6 +75,7 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_params,
   attention_ranges,
   swiglu,
+  tick,
   spans,
   row_start,
   sum,

@@ -5,6 +5,7 @@
  */
 import { InputError } from "../errors.ts";
 import { KernelChoices } from "./choices.ts";
+import { DeviceClock } from "./clock.ts";
 
 /** The limits that planning depends on, in bytes and counts. */
 export interface Limits {
@@ -33,6 +34,8 @@ export interface Gpu {
   readonly features: ReadonlySet<string>;
   /** Which kernels are taken where an op has several. */
   readonly choices: KernelChoices;
+  /** What its timestamps are worth, see `stopwatch.ts`. */
+  readonly clock: DeviceClock;
   /** Errors that WebGPU reported outside any error scope; `checkErrors` throws the first. */
   readonly errors: string[];
   /** Compiled pipelines by label; filled by `shader.ts`. */
@@ -94,6 +97,7 @@ export async function openGpu(): Promise<Gpu> {
     limits: readLimits(device.limits),
     features,
     choices: new KernelChoices(),
+    clock: new DeviceClock(),
     errors,
     pipelines: new Map(),
     layouts: new Map(),
@@ -141,6 +145,7 @@ export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limi
     },
     features: new Set(),
     choices: new KernelChoices(),
+    clock: new DeviceClock(),
     errors: [],
     pipelines: new Map(),
     layouts: new Map(),

@@ -7,6 +7,7 @@ import { describePlan, type PlanView, verifyPlan } from "./inspect.ts";
 import { assignSlots, type Layout, rootOf, withoutDead } from "./memory.ts";
 import type { Binding, Recorder, Step } from "./recorder.ts";
 import { layoutFor, pipelineFor } from "./shader.ts";
+import { tickNanoseconds } from "./stopwatch.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Limits how much work one submit holds: very long command buffers trip the watchdogs of display drivers. */
@@ -85,10 +86,14 @@ export class Plan implements PlanView {
 
   /**
    * Runs every dispatch in a pass of its own between timestamps. Returns nanoseconds per step; 0 where a step is no
-   * dispatch. Needs the feature `timestamp-query`.
+   * dispatch, or too short for the adapter's ticks. Needs timestamps of some use (`tickNanoseconds`).
    */
   async time(): Promise<Float64Array> {
     const device = requireDevice(this.gpu);
+    const period = await tickNanoseconds(this.gpu);
+    if (period === null) {
+      throw new Error(`The timestamps of ${this.gpu.name} are of no use: no dispatch can be timed.`);
+    }
     const nanoseconds = new Float64Array(this.steps.length);
     const perSet = 2048; // a query set holds at most 4,096 timestamps
     for (let from = 0; from < this.steps.length; from += perSet) {
@@ -119,9 +124,10 @@ export class Plan implements PlanView {
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
       device.queue.submit([encoder.finish()]);
       await staging.mapAsync(GPUMapMode.READ);
-      const stamps = new BigUint64Array(staging.getMappedRange());
+      const stamps = this.gpu.clock.read(new BigUint64Array(staging.getMappedRange()));
       part.forEach((step, i) => {
-        if (step.kind === "dispatch") nanoseconds[from + i] = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
+        if (step.kind !== "dispatch") return;
+        nanoseconds[from + i] = Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) * period);
       });
       staging.unmap();
       for (const resource of [queries, resolved, staging]) resource.destroy();

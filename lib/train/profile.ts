@@ -4,6 +4,7 @@
  */
 import type { Plan } from "../gpu/plan.ts";
 import type { Step } from "../gpu/recorder.ts";
+import { tickNanoseconds } from "../gpu/stopwatch.ts";
 import { pairs as nominalPairs } from "../ops/attention.ts";
 import type { MicroBatch, StepNumbers, StepResult, StepWork, TrainEngine } from "./engine.ts";
 
@@ -40,15 +41,17 @@ export interface StepProfile {
  * Computes one optimiser step (as `engine.submit` and `engine.finish` do, with the same results), several times as far
  * as its gradient goes, and takes the best time of each dispatch.
  *
- * @throws {Error} where the adapter has no timestamps
+ * @throws {Error} where the adapter has no timestamps of use
  */
 export async function profileStep(
   engine: TrainEngine,
   work: StepWork,
   { numbers, rounds = 3 }: { numbers: StepNumbers; rounds?: number },
 ): Promise<{ result: StepResult; profile: StepProfile }> {
-  if (!engine.gpu.features.has("timestamp-query")) {
-    throw new Error(`The adapter ${engine.gpu.name} offers no timestamps: a step cannot be profiled on it.`);
+  if (await tickNanoseconds(engine.gpu) === null) {
+    throw new Error(
+      `The adapter ${engine.gpu.name} offers no timestamps of use: a step cannot be profiled on it.`,
+    );
   }
   const { plans, forms } = engine;
   let best: ProfiledDispatch[] = [];

@@ -4,6 +4,7 @@
 import { type StepRows, stepRows } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
+import { tickNanoseconds } from "../gpu/stopwatch.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
 import { shardBytes } from "../model/shards.ts";
 import {
@@ -61,7 +62,7 @@ export async function runTraining(
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
-    checkFeatures(gpu, options);
+    await checkFeatures(gpu, options);
     const { path: runDir, lock } = await claimRunDir(job.runDir, { resume: options.resume !== false });
     try {
       const run = await TrainRun.open(gpu, { ...job, runDir }, hooks);
@@ -315,10 +316,10 @@ async function recordOptions(
   });
 }
 
-function checkFeatures(gpu: Gpu, { profile }: TrainOptions): void {
-  if (!profile || gpu.features.has("timestamp-query")) return;
+async function checkFeatures(gpu: Gpu, { profile }: TrainOptions): Promise<void> {
+  if (!profile || await tickNanoseconds(gpu) !== null) return;
   throw new InputError(
-    `Profiling on ${gpu.name}: this adapter offers no timestamps (WebGPU's feature timestamp-query). ` +
+    `Profiling on ${gpu.name}: this adapter offers no timestamps of use (WebGPU's feature timestamp-query). ` +
       "Train without profile, or on another adapter.",
   );
 }

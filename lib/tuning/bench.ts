@@ -4,7 +4,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { Stopwatch } from "../gpu/stopwatch.ts";
+import { type Lap, Stopwatch } from "../gpu/stopwatch.ts";
 import {
   type Dtype,
   makeTensor,
@@ -17,11 +17,16 @@ import type { Problem } from "./problem.ts";
 
 /** An input in another form (a texture image, packed bf16) serves about two products of a training step. */
 const USES = 2;
-/** Computations recorded in one plan; more of them come from submitting it again. */
+/** Computations recorded in one plan; more of them come from submitting it again, up to so many times. */
 const MOST_REPEATS = 64;
+const MOST_SUBMITS = 64;
 /** Single runs that make an estimate (any may be disturbed), and the milliseconds after which fewer must do. */
 const ESTIMATES = 4;
 const ESTIMATE_MS = 300;
+/** No batch is made longer than this, in milliseconds of the host's clock. */
+const MOST_WALL_MS = 500;
+/** A batch that was too short is made longer by at most this factor at a time. */
+const GROWTH = 8;
 
 /** A candidate that computes what variant 0 does. */
 export interface Run {
@@ -29,8 +34,8 @@ export interface Run {
   /** Holds `repeats` computations. */
   readonly plan: Plan;
   readonly repeats: number;
-  /** Submits of a batch. */
-  readonly submits: number;
+  /** Submits of a batch: more once one has turned out to be too short to measure. */
+  submits: number;
   /** Milliseconds of one computation; the first is an estimate. */
   readonly samples: number[];
 }
@@ -44,10 +49,9 @@ export function bestOf(run: Run): number {
 export class Bench {
   readonly #tensors: Record<string, Tensor> = {};
   readonly #before: Record<string, Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>> = {};
-  readonly #watch: Stopwatch;
   #expected: Float32Array[] | undefined;
 
-  constructor(readonly gpu: Gpu, readonly problem: Problem) {
+  private constructor(readonly gpu: Gpu, readonly problem: Problem, readonly watch: Stopwatch) {
     Object.entries(problem.tensors).forEach(([name, { shape, data, output }], i) => {
       const dtype: Dtype = data instanceof Uint32Array ? "u32" : "f32";
       const tensor = residentTensor(gpu, name, shape, { dtype });
@@ -56,7 +60,10 @@ export class Bench {
       writeTensor(gpu, tensor, content);
       if (output) this.#before[name] = content;
     });
-    this.#watch = new Stopwatch(gpu);
+  }
+
+  static async create(gpu: Gpu, problem: Problem): Promise<Bench> {
+    return new Bench(gpu, problem, await Stopwatch.create(gpu));
   }
 
   /** Checks a candidate and makes the first estimate of its time; a text says why it is out. */
@@ -68,12 +75,13 @@ export class Bench {
       single = await this.#plan(variant, 1);
       const why = await this.#verify(single);
       if (why) return why;
-      const once = { plan: single, repeats: 1, submits: 1 };
-      const estimate = await this.#estimate(once);
-      const wanted = Math.ceil(this.#watch.leastMs / estimate);
+      const estimate = await this.#estimate({ plan: single, repeats: 1, submits: 1 });
+      const most = Math.max(1, Math.floor(MOST_WALL_MS / estimate.wallMs));
+      const wanted = Math.min(most, Math.ceil(estimate.wantedMs / estimate.ms));
       const repeats = Math.min(MOST_REPEATS, wanted);
       const plan = await this.#plan(variant, repeats);
-      return { variant, plan, repeats, submits: Math.ceil(wanted / repeats), samples: [estimate] };
+      const submits = Math.min(GROWTH, Math.ceil(wanted / repeats));
+      return { variant, plan, repeats, submits, samples: [estimate.ms] };
     } catch (error) {
       // Variant 0 must work: whatever stops it is the adapter's or the library's trouble.
       if (!this.#expected) throw error;
@@ -84,26 +92,39 @@ export class Bench {
     }
   }
 
-  /** Milliseconds of one computation in a batch. */
-  async batch({ plan, repeats, submits }: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
-    await this.#watch.start();
-    for (let i = 0; i < submits; i++) plan.submit();
-    return await this.#watch.stop() / (repeats * submits);
+  /**
+   * Milliseconds of one computation in a batch. What was estimated may be wrong, and what a batch took may turn out to be
+   * too short to say anything: it then grows, up to a number of submits that bounds its time whatever the clock says.
+   */
+  async batch(run: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
+    for (;;) {
+      const { ms, wallMs, wantedMs } = await this.#lap(run);
+      const room = Math.floor(Math.min(MOST_WALL_MS / wallMs, MOST_SUBMITS / run.submits));
+      if (2 * ms >= wantedMs || room < 2) return ms / (run.repeats * run.submits);
+      run.submits *= Math.min(room, GROWTH, Math.max(2, Math.ceil(wantedMs / ms)));
+    }
   }
 
-  async #estimate(once: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
-    let best = Infinity;
+  async #lap({ plan, submits }: Pick<Run, "plan" | "submits">): Promise<Lap> {
+    await this.watch.start();
+    for (let i = 0; i < submits; i++) plan.submit();
+    return await this.watch.stop();
+  }
+
+  async #estimate(once: Pick<Run, "plan" | "repeats" | "submits">): Promise<Lap> {
+    let best: Lap = { ms: Infinity, wallMs: Infinity, wantedMs: 0 };
     let spent = 0;
     for (let i = 0; i < ESTIMATES && spent < ESTIMATE_MS; i++) {
-      const ms = await this.batch(once);
-      spent += ms;
-      best = Math.min(best, ms);
+      const start = performance.now();
+      const lap = await this.#lap(once);
+      spent += performance.now() - start;
+      if (lap.ms < best.ms) best = lap;
     }
-    return Math.max(best, 1e-4);
+    return { ...best, ms: Math.max(best.ms, 1e-4) };
   }
 
   destroy(): void {
-    this.#watch.destroy();
+    this.watch.destroy();
     for (const tensor of Object.values(this.#tensors)) tensor.place!.buffer!.destroy();
   }
 

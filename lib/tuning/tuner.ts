@@ -50,7 +50,7 @@ export async function tuneProblem(
   options: TuneOptions = {},
 ): Promise<Outcome | null> {
   const { rounds = 5, deadline = Infinity, signal } = options;
-  const bench = new Bench(gpu, problem);
+  const bench = await Bench.create(gpu, problem);
   const over = () => performance.now() > deadline || signal?.aborted === true;
   try {
     const runs: Run[] = [];
