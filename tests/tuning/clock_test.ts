@@ -73,8 +73,9 @@ for (const name of Object.keys(clocks)) {
     assertEquals(outcome.choice, "few");
     const few = outcome.timings.find(({ variant }) => variant === "few")!.bestMs;
     honest ??= few;
-    // The best of a few batches: another process beside this one may halve the speed, a wrong tick changes it by ten.
-    assert(few > honest / 4 && few < 4 * honest, `${few} ms, by true nanoseconds ${honest}`);
+    // Ticks taken for nanoseconds would make it 10 or 52 times less, stamps of zeros thousands of times. Upwards a busy
+    // machine may stretch what the clock sees a good deal.
+    assert(few > honest / 6 && few < 30 * honest, `${few} ms, by true nanoseconds ${honest}`);
   });
 }
 
