@@ -1,9 +1,16 @@
 /**
- * Models from the Hugging Face hub, in the same cache as huggingface_hub's:
- * `HF_HOME/hub/models--org--name/snapshots/COMMIT/FILE`, with the commit of a branch in `refs/BRANCH`.
+ * Models and data sets from the Hugging Face hub, in the same cache as huggingface_hub's and by the same rules
+ * (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, the token of `hf auth login`).
  */
 import { InputError } from "../errors.ts";
 import { exists, readTextIfPresent } from "./files.ts";
+import type { RepositoryType } from "./hub/cache.ts";
+import type { DownloadHooks } from "./hub/download.ts";
+import { type Listing, Repository } from "./hub/repository.ts";
+import { readSettings } from "./hub/settings.ts";
+import { TransferError } from "./hub/transport.ts";
+
+export type { DownloadProgress } from "./hub/download.ts";
 
 /** Files beside the weights that go along with a model. */
 export const TOKENIZER_FILES = [
@@ -11,198 +18,186 @@ export const TOKENIZER_FILES = [
   "tokenizer_config.json",
   "chat_template.jinja",
   "special_tokens_map.json",
+  "added_tokens.json",
   "generation_config.json",
 ] as const;
 
-/** What is being fetched. */
-export interface DownloadProgress {
-  readonly file: string;
-  readonly doneBytes: number;
-  /** The file's size, where the server says it. */
-  readonly totalBytes: number | undefined;
+export interface ResolveOptions extends DownloadHooks {
+  /** Leave the weights out. */
+  readonly withoutWeights?: boolean;
+  /** Looks at configuration and tokenizer, in the directory that it is given, before the weights are fetched. */
+  readonly beforeWeights?: (path: string) => Promise<void>;
 }
 
-export interface ResolveOptions {
-  readonly onProgress?: (progress: DownloadProgress) => void;
-  /** Called with a line for people, when a cached copy stands in for the hub. */
-  readonly onNotice?: (line: string) => void;
-}
-
+const CONFIG = "config.json", ADAPTER_CONFIG = "adapter_config.json";
 const WEIGHTS = "model.safetensors", INDEX = "model.safetensors.index.json";
+const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+
+/** `org/name`, perhaps with `@revision`. */
+const NAME = /^([\w.-]+\/[\w.-]+?)(?:@([\w./-]+))?$/;
+
+/** Whether a text can be the name of a repository on the hub. */
+export function isHubName(text: string): boolean {
+  return NAME.test(text) && !/^\.\.?\/|\.\./.test(text);
+}
 
 /**
  * The local directory of a model: `nameOrPath` itself where it is one, else the cached or freshly fetched snapshot of
- * `org/name` on the hub (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` as in huggingface_hub).
+ * `org/name` (or `org/name@revision`) on the hub. It may be an adapter's.
  *
  * @throws {InputError} when there is neither such a directory nor such a model, or the hub cannot be reached
  */
 export async function resolveModel(nameOrPath: string, options: ResolveOptions = {}): Promise<string> {
   if (await exists(nameOrPath)) return nameOrPath;
-  if (!/^[\w.-]+\/[\w.-]+$/.test(nameOrPath) || /^\.\.?\//.test(nameOrPath)) {
+  if (!isHubName(nameOrPath)) {
     throw new InputError(
       `${nameOrPath}: no such directory. Give a model directory, or the name of a model on the hub as org/name.`,
     );
   }
-  const repository = new Repository(nameOrPath, options);
-  if (Deno.env.get("HF_HUB_OFFLINE") === "1") {
-    return await repository.cached() ?? repository.fail("it is not in the cache, and HF_HUB_OFFLINE is set");
+  const repository = await openRepository("model", nameOrPath, options);
+  const commit = await currentCommit(repository, {
+    isWhole: (commit) =>
+      isWholeModel(repository, { commit, withoutWeights: options.withoutWeights ?? false }),
+    fetch: (listing) => fetchModel(repository, listing, options),
+  });
+  return repository.cache.snapshot(commit);
+}
+
+/**
+ * The local folder of a data set on the hub: those of its files that `accepts` takes.
+ *
+ * @throws {InputError} when there is no such data set, it has no such file, or the hub cannot be reached
+ */
+export async function resolveDataset(
+  name: string,
+  { accepts, ...hooks }: DownloadHooks & { readonly accepts: (file: string) => boolean },
+): Promise<string> {
+  const repository = await openRepository("dataset", name, hooks);
+  // what a whole copy consists of is only known from the listing, which is kept for when the hub is away
+  const commit = await currentCommit(repository, {
+    isWhole: (commit) => repository.cache.has(commit, COMPLETE),
+    fetch: async ({ commit, files }) => {
+      const wanted = files.filter(accepts);
+      if (wanted.length === 0) {
+        repository.fail(`it holds no data file that is read (${files.slice(0, 8).join(", ")})`);
+      }
+      for (const file of wanted) await repository.fetch(commit, file);
+      await repository.cache.mark(commit, COMPLETE);
+    },
+  });
+  return repository.cache.snapshot(commit);
+}
+
+/** Beside a data set's files once all have come. */
+const COMPLETE = ".mipo-complete";
+
+async function openRepository(type: RepositoryType, text: string, hooks: DownloadHooks): Promise<Repository> {
+  const [, name, revision = "main"] = NAME.exec(text)!;
+  const { onProgress, onNotice, signal, retryMs } = hooks;
+  return new Repository(type, name!, revision, {
+    settings: await readSettings(),
+    hooks: { onProgress, onNotice, signal, retryMs },
+  });
+}
+
+/** The commit that is to be used, its files in the cache. Where the hub cannot be reached a whole cached copy serves. */
+async function currentCommit(
+  repository: Repository,
+  { isWhole, fetch }: {
+    isWhole: (commit: string) => Promise<boolean>;
+    fetch: (listing: Listing) => Promise<void>;
+  },
+): Promise<string> {
+  const { cache, settings, revision, hooks } = repository;
+  const cached = async () => {
+    const commit = await cache.commitOf(revision);
+    return commit !== undefined && await isWhole(commit) ? commit : undefined;
+  };
+  if (settings.offline) {
+    return await cached() ?? repository.fail("it is not in the cache, and HF_HUB_OFFLINE is set");
   }
   let listing: Listing;
   try {
     listing = await repository.list();
   } catch (error) {
-    if (error instanceof InputError) throw error;
-    const cached = await repository.cached();
-    if (!cached) return repository.fail(`the hub could not be reached (${(error as Error).message})`);
-    options.onNotice?.(`${nameOrPath}: the hub could not be reached; using the cached copy ${cached}`);
-    return cached;
+    if (!(error instanceof TransferError)) throw error;
+    const commit = await cached();
+    if (!commit) return repository.fail(`the hub could not be reached (${error.message})`, error);
+    hooks.onNotice?.(
+      `${repository.spelled}: the hub could not be reached; using the cached copy ${cache.snapshot(commit)}`,
+    );
+    return commit;
   }
-  return await repository.fetchAll(listing);
+  await fetch(listing);
+  await cache.setCommit(revision, listing.commit);
+  return listing.commit;
 }
 
-interface Listing {
-  readonly commit: string;
-  readonly files: readonly string[];
+async function isWholeModel(
+  { cache }: Repository,
+  { commit, withoutWeights }: { commit: string; withoutWeights: boolean },
+): Promise<boolean> {
+  const has = (file: string) => cache.has(commit, file);
+  if (!await has(CONFIG)) return await has(ADAPTER_CONFIG) && (withoutWeights || await has(ADAPTER_WEIGHTS));
+  if (!await has("tokenizer.json")) return false;
+  if (withoutWeights || await has(WEIGHTS)) return true;
+  const shards = shardsOf(await readTextIfPresent(`${cache.snapshot(commit)}/${INDEX}`));
+  return shards !== undefined && (await Promise.all(shards.map(has))).every((there) => there);
 }
 
-/** One model on the hub and its place in the cache. */
-class Repository {
-  readonly #name: string;
-  readonly #options: ResolveOptions;
-  readonly #endpoint: string;
-  readonly #folder: string;
-
-  constructor(name: string, options: ResolveOptions) {
-    this.#name = name;
-    this.#options = options;
-    this.#endpoint = (Deno.env.get("HF_ENDPOINT") || "https://huggingface.co").replace(/\/+$/, "");
-    this.#folder = `${cacheDirectory()}/models--${name.replace("/", "--")}`;
-  }
-
-  fail(why: string): never {
-    throw new InputError(
-      `${this.#name}: no local directory of this name, and it cannot be fetched from ${this.#endpoint}: ${why}. ` +
-        "Check the name, or download the model elsewhere and give its directory.",
+/** Fetches what a model consists of: first what says whether it can be used at all. */
+async function fetchModel(
+  repository: Repository,
+  { commit, files }: Listing,
+  { withoutWeights, beforeWeights }: ResolveOptions,
+): Promise<void> {
+  const has = (file: string) => files.includes(file);
+  const isAdapter = !has(CONFIG) && has(ADAPTER_CONFIG);
+  if (!has(CONFIG) && !isAdapter) {
+    const gguf = files.filter((file) => file.endsWith(".gguf"));
+    repository.fail(
+      "it has no config.json" +
+        (gguf.length > 0
+          ? `, only GGUF files (${gguf.slice(0, 3).join(", ")}): download one and give its path`
+          : ""),
     );
   }
-
-  /** The snapshot of `refs/main` if it holds a whole model. */
-  async cached(): Promise<string | undefined> {
-    const commit = (await readTextIfPresent(`${this.#folder}/refs/main`))?.trim();
-    if (!commit) return undefined;
-    const path = this.#snapshot(commit);
-    for (const file of ["config.json", "tokenizer.json"]) {
-      if (!await exists(`${path}/${file}`)) return undefined;
-    }
-    if (await exists(`${path}/${WEIGHTS}`)) return path;
-    const index = await readTextIfPresent(`${path}/${INDEX}`);
-    if (index === undefined) return undefined;
-    for (const shard of shardsOf(index)) if (!await exists(`${path}/${shard}`)) return undefined;
-    return path;
-  }
-
-  #snapshot(commit: string): string {
-    return `${this.#folder}/snapshots/${commit}`;
-  }
-
-  /** Asks the hub for the commit of `main` and its files. Throws a plain error when it cannot be reached. */
-  async list(): Promise<Listing> {
-    const response = await this.#get(`${this.#endpoint}/api/models/${this.#name}/revision/main`);
-    const { sha, siblings } = await response.json() as { sha: string; siblings: { rfilename: string }[] };
-    if (!/^\w+$/.test(sha)) this.fail(`the hub's answer names no commit`);
-    return { commit: sha, files: siblings.map((sibling) => sibling.rfilename) };
-  }
-
-  async #get(url: string): Promise<Response> {
-    const token = Deno.env.get("HF_TOKEN");
-    const response = await fetch(url, { headers: token ? { authorization: `Bearer ${token}` } : {} });
-    if (response.ok) return response;
-    await response.body?.cancel();
-    if (response.status === 401 || response.status === 403) {
-      this.fail(
-        `the hub refused access (status ${response.status}): the model does not exist, or is gated; ` +
-          "accept its conditions there and set HF_TOKEN",
-      );
-    }
-    if (response.status === 404) this.fail(`${url} does not exist`);
-    throw new Error(`${url}: status ${response.status}`);
-  }
-
-  /** Fetches what is missing of a snapshot; its files appear together, when all are whole. */
-  async fetchAll({ commit, files }: Listing): Promise<string> {
-    const path = this.#snapshot(commit), aside = `${this.#folder}/partial-${crypto.randomUUID()}`;
-    const has = (file: string) => files.includes(file);
-    if (!has("config.json")) this.fail("it has no config.json");
-    const wanted = ["config.json", ...TOKENIZER_FILES.filter(has)];
-    await Deno.mkdir(aside, { recursive: true });
-    try {
-      if (has(WEIGHTS)) wanted.push(WEIGHTS);
-      else if (has(INDEX)) {
-        await this.#fetchFile(INDEX, { commit, path, aside });
-        const text = await readTextIfPresent(`${aside}/${INDEX}`) ??
-          await readTextIfPresent(`${path}/${INDEX}`);
-        wanted.push(INDEX, ...shardsOf(text!));
-      } else this.fail(`it has neither ${WEIGHTS} nor ${INDEX}; only safetensors weights are read`);
-      for (const file of wanted) await this.#fetchFile(file, { commit, path, aside });
-      await this.#publish(aside, { commit, path });
-    } catch (error) {
-      if (error instanceof InputError) throw error;
-      return this.fail(`the download broke off (${(error as Error).message})`);
-    } finally {
-      await Deno.remove(aside, { recursive: true });
-    }
-    return path;
-  }
-
-  async #fetchFile(
-    file: string,
-    { commit, path, aside }: { commit: string; path: string; aside: string },
-  ): Promise<void> {
-    if (await exists(`${path}/${file}`) || await exists(`${aside}/${file}`)) return;
-    const response = await this.#get(`${this.#endpoint}/${this.#name}/resolve/${commit}/${file}`);
-    const length = response.headers.get("content-length");
-    // A compressed answer's length is not the file's.
-    const totalBytes = length && !response.headers.get("content-encoding") ? Number(length) : undefined;
-    let doneBytes = 0;
-    const { onProgress } = this.#options;
-    const counted = response.body!.pipeThrough(
-      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-        transform(chunk, controller) {
-          doneBytes += chunk.length;
-          onProgress?.({ file, doneBytes, totalBytes });
-          controller.enqueue(chunk);
-        },
-      }),
+  const weights = isAdapter ? ADAPTER_WEIGHTS : has(WEIGHTS) ? WEIGHTS : INDEX;
+  if (!has(weights)) {
+    repository.fail(
+      isAdapter
+        ? `it has no ${ADAPTER_WEIGHTS}`
+        : `it has neither ${WEIGHTS} nor ${INDEX}; only safetensors weights are read`,
     );
-    await Deno.writeFile(`${aside}/${file}`, counted);
-    if (totalBytes !== undefined && doneBytes !== totalBytes) {
-      throw new Error(`${file} ended after ${doneBytes} of ${totalBytes} bytes`);
-    }
   }
-
-  async #publish(aside: string, { commit, path }: { commit: string; path: string }): Promise<void> {
-    await Deno.mkdir(path, { recursive: true });
-    for await (const { name } of Deno.readDir(aside)) {
-      await Deno.rename(`${aside}/${name}`, `${path}/${name}`);
-    }
-    await Deno.mkdir(`${this.#folder}/refs`, { recursive: true });
-    await Deno.writeTextFile(`${this.#folder}/refs/main`, commit);
-  }
+  const small = [isAdapter ? ADAPTER_CONFIG : CONFIG, ...TOKENIZER_FILES.filter(has)];
+  for (const file of small) await repository.fetch(commit, file);
+  if (withoutWeights) return;
+  await beforeWeights?.(repository.cache.snapshot(commit));
+  await repository.fetch(commit, weights);
+  if (weights !== INDEX) return;
+  for (const shard of await fetchIndex(repository, commit)) await repository.fetch(commit, shard);
 }
 
-function cacheDirectory(): string {
-  const get = (name: string) => Deno.env.get(name) || undefined;
-  const home = get("HOME") ?? get("USERPROFILE") ?? ".";
-  const hfHome = get("HF_HOME") ?? `${get("XDG_CACHE_HOME") ?? `${home}/.cache`}/huggingface`;
-  return get("HF_HUB_CACHE") ?? `${hfHome}/hub`;
+/** The shards that the index names; an index that the cache holds damaged is fetched again. */
+async function fetchIndex(repository: Repository, commit: string): Promise<string[]> {
+  const { cache } = repository;
+  const read = async () => shardsOf(await readTextIfPresent(`${cache.snapshot(commit)}/${INDEX}`));
+  const shards = await read();
+  if (shards) return shards;
+  await cache.forget(commit, INDEX);
+  await repository.fetch(commit, INDEX);
+  return await read() ?? repository.fail(`its ${INDEX} is no index of safetensors files`);
 }
 
-function shardsOf(index: string): string[] {
-  const { weight_map } = JSON.parse(index) as { weight_map: Record<string, string> };
-  const names = [...new Set(Object.values(weight_map))].sort();
-  const odd = names.find((name) => !/^[\w.-]+\.safetensors$/.test(name));
-  if (odd !== undefined) {
-    throw new InputError(`${INDEX} names ${JSON.stringify(odd)}, which is no safetensors file`);
+/** The files that an index names; undefined where it is none, or names what lies elsewhere. */
+function shardsOf(index: string | undefined): string[] | undefined {
+  try {
+    const { weight_map } = JSON.parse(index ?? "") as { weight_map: Record<string, unknown> };
+    const names = [...new Set(Object.values(weight_map))].sort();
+    const good = names.every((name) => typeof name === "string" && /^[\w.-]+\.safetensors$/.test(name));
+    return good && names.length > 0 ? names as string[] : undefined;
+  } catch {
+    return undefined;
   }
-  return names;
 }

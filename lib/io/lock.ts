@@ -5,15 +5,19 @@ import { isMissing } from "./files.ts";
 
 /** A held lock. */
 export interface Lock {
-  /** Ends it, and removes its file. */
+  /** Ends it, and removes its file but where it is to be kept. */
   release(): Promise<void>;
 }
 
 /**
- * Takes the lock of the file at `path`, which is made for it; `undefined` where somebody else holds it. On a file
+ * Takes the lock of the file at `path`, which is made for it; `undefined` where somebody else holds it.
+ * With `keep` the file stays, as others expect who take the same lock. On a file
  * system without locks everybody gets it.
  */
-export async function takeLock(path: string): Promise<Lock | undefined> {
+export async function takeLock(
+  path: string,
+  { keep = false }: { readonly keep?: boolean } = {},
+): Promise<Lock | undefined> {
   for (;;) {
     const file = await Deno.open(path, { read: true, write: true, create: true });
     try {
@@ -22,7 +26,7 @@ export async function takeLock(path: string): Promise<Lock | undefined> {
         return undefined;
       }
       // whoever released it may have removed the file between our opening and our locking it
-      if (await isAt(file, path)) return { release: () => release(file, path) };
+      if (await isAt(file, path)) return { release: () => release(file, { path, keep }) };
     } catch (error) {
       file.close();
       throw error;
@@ -31,7 +35,11 @@ export async function takeLock(path: string): Promise<Lock | undefined> {
   }
 }
 
-async function release(file: Deno.FsFile, path: string): Promise<void> {
+async function release(
+  file: Deno.FsFile,
+  { path, keep }: { readonly path: string; readonly keep: boolean },
+): Promise<void> {
+  if (keep) return file.close();
   if (Deno.build.os === "windows") file.close(); // an open file cannot be removed there
   try {
     await Deno.remove(path);

@@ -3,7 +3,6 @@
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/formats/dtype.ts";
-import { type DownloadProgress, resolveModel } from "../../lib/io/hub.ts";
 import { openModelDirectory, writeModelDirectory } from "../../lib/formats/huggingface.ts";
 import { readTokenizerFiles } from "../../lib/formats/model_files.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/formats/safetensors.ts";
@@ -294,86 +293,3 @@ Deno.test("model directory: a failed write leaves what was there", () =>
     assertEquals(await Deno.readTextFile(`${target}/mine`), "kept");
     assertEquals([...Deno.readDirSync(path)].length, 1);
   }));
-
-/** A hub on localhost that serves one fixture as `org/tiny` and records what it is asked. */
-function serveHub(source: string) {
-  const state = { asked: [] as string[], tokens: new Set<string | null>(), cut: "" };
-  const commit = "0123456789abcdef0123456789abcdef01234567";
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
-    const path = new URL(request.url).pathname;
-    state.asked.push(path);
-    state.tokens.add(request.headers.get("authorization"));
-    if (path === "/api/models/org/tiny/revision/main") {
-      const siblings = [...Deno.readDirSync(source)].map(({ name }) => ({ rfilename: name }));
-      return Response.json({ sha: commit, siblings: [...siblings, { rfilename: "README.md" }] });
-    }
-    if (path === "/api/models/org/gated/revision/main") return new Response("no", { status: 401 });
-    const file = path.split(`/org/tiny/resolve/${commit}/`)[1];
-    if (!file) return new Response("no such thing", { status: 404 });
-    const bytes = await Deno.readFile(`${source}/${file}`);
-    if (file !== state.cut) return new Response(bytes, { headers: { "content-length": `${bytes.length}` } });
-    // Half of what is promised: the connection ends early.
-    const body = new Blob([bytes.subarray(0, bytes.length / 2)]).stream();
-    return new Response(body, { headers: { "content-length": `${bytes.length}` } });
-  });
-  return { state, commit, server, endpoint: `http://127.0.0.1:${server.addr.port}` };
-}
-
-async function withEnvironment(values: Record<string, string>, work: () => Promise<void>): Promise<void> {
-  const names = ["HF_ENDPOINT", "HF_HOME", "HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"];
-  const before = names.map((name) => Deno.env.get(name));
-  const set = (name: string, value: string | undefined) =>
-    value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
-  names.forEach((name) => set(name, values[name]));
-  try {
-    await work();
-  } finally {
-    names.forEach((name, i) => set(name, before[i]));
-  }
-}
-
-Deno.test("hub: a model is fetched into the cache, reused, and reused offline", () =>
-  inTemporary(async (home) => {
-    const { state, commit, server, endpoint } = serveHub(`${FIXTURES}mistral/policy`);
-    await withEnvironment({ HF_ENDPOINT: endpoint, HF_HOME: home, HF_TOKEN: "secret" }, async () => {
-      const progress: DownloadProgress[] = [];
-      // A download that breaks off leaves nothing that looks like a model.
-      state.cut = "model-00002-of-00002.safetensors";
-      await assertRejects(() => resolveModel("org/tiny"), InputError, "the download broke off");
-      assertEquals([...Deno.readDirSync(`${home}/hub/models--org--tiny`)], []);
-      state.cut = "";
-
-      const path = await resolveModel("org/tiny", { onProgress: (p) => progress.push(p) });
-      assertEquals(path, `${home}/hub/models--org--tiny/snapshots/${commit}`);
-      (await openModelDirectory(path)).close();
-      assertEquals(await Deno.readTextFile(`${home}/hub/models--org--tiny/refs/main`), commit);
-      const last = progress.at(-1)!;
-      assertEquals([last.file, last.doneBytes], ["model-00002-of-00002.safetensors", last.totalBytes!]);
-      assertEquals(state.asked.filter((asked) => asked.endsWith("README.md")), []);
-      assertEquals([...state.tokens], ["Bearer secret"]);
-
-      state.asked.length = 0;
-      assertEquals(await resolveModel("org/tiny"), path);
-      assertEquals(state.asked, ["/api/models/org/tiny/revision/main"]); // nothing is fetched twice
-
-      await assertRejects(() => resolveModel("org/none"), InputError, "does not exist");
-      await assertRejects(() => resolveModel("org/gated"), InputError, "HF_TOKEN");
-      await server.shutdown();
-
-      const notices: string[] = [];
-      assertEquals(await resolveModel("org/tiny", { onNotice: (line) => notices.push(line) }), path);
-      assertStringIncludes(notices.join(), "could not be reached");
-      await assertRejects(() => resolveModel("org/other"), InputError, "the hub could not be reached");
-      Deno.env.set("HF_HUB_OFFLINE", "1");
-      assertEquals(await resolveModel("org/tiny"), path);
-      await Deno.remove(`${path}/model-00002-of-00002.safetensors`);
-      await assertRejects(() => resolveModel("org/tiny"), InputError, "not in the cache");
-    });
-  }));
-
-Deno.test("hub: a local directory is itself, anything else that is no org/name is refused", async () => {
-  assertEquals(await resolveModel(`${FIXTURES}llama/policy`), `${FIXTURES}llama/policy`);
-  for (const name of ["nowhere", "./a/b", "../x", "/no/such/dir", "a/b/c"]) {
-    await assertRejects(() => resolveModel(name), InputError, `${name}: no such directory`);
-  }
-});
