@@ -24,7 +24,7 @@ export const TOKENIZER_FILES = [
 
 export interface ResolveOptions extends DownloadHooks {
   /** Leave the weights out. */
-  readonly withoutWeights?: boolean;
+  readonly withoutWeights?: boolean | undefined;
   /** Looks at configuration and tokenizer, in the directory that it is given, before the weights are fetched. */
   readonly beforeWeights?: (path: string) => Promise<void>;
 }
@@ -138,8 +138,8 @@ async function isWholeModel(
   { commit, withoutWeights }: { commit: string; withoutWeights: boolean },
 ): Promise<boolean> {
   const has = (file: string) => cache.has(commit, file);
-  if (!await has(CONFIG)) return await has(ADAPTER_CONFIG) && (withoutWeights || await has(ADAPTER_WEIGHTS));
-  if (!await has("tokenizer.json")) return false;
+  if (await has(ADAPTER_CONFIG) && (withoutWeights || await has(ADAPTER_WEIGHTS))) return true;
+  if (!await has(CONFIG) || !await has("tokenizer.json")) return false;
   if (withoutWeights || await has(WEIGHTS)) return true;
   const shards = shardsOf(await readTextIfPresent(`${cache.snapshot(commit)}/${INDEX}`));
   return shards !== undefined && (await Promise.all(shards.map(has))).every((there) => there);
@@ -152,7 +152,7 @@ async function fetchModel(
   { withoutWeights, beforeWeights }: ResolveOptions,
 ): Promise<void> {
   const has = (file: string) => files.includes(file);
-  const isAdapter = !has(CONFIG) && has(ADAPTER_CONFIG);
+  const isAdapter = has(ADAPTER_CONFIG) && !has(WEIGHTS) && !has(INDEX);
   if (!has(CONFIG) && !isAdapter) {
     const gguf = files.filter((file) => file.endsWith(".gguf"));
     repository.fail(

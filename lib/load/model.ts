@@ -6,6 +6,7 @@ import { InputError } from "../errors.ts";
 import { digestFile, sha256 } from "../io/digest.ts";
 import { absolutePath, exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
+import { readJsonObject } from "../io/json.ts";
 import { nameOf } from "../io/paths.ts";
 import type { ModelDirectory } from "../formats/huggingface.ts";
 import { openModelFiles } from "../formats/model_files.ts";
@@ -38,8 +39,14 @@ export function closeModel({ directory, adapter }: OpenModel): void {
 }
 
 /** The local directory of a model: itself, the trained model of a run directory, or the hub's snapshot. */
-export async function findModel(nameOrPath: string, { onEvent }: RunHooks = {}): Promise<string> {
+export async function findModel(
+  nameOrPath: string,
+  { onEvent, signal, withoutWeights }: RunHooks & { readonly withoutWeights?: boolean } = {},
+): Promise<string> {
   return await resolveModel(await trainedModelIn(nameOrPath), {
+    signal,
+    withoutWeights,
+    beforeWeights: checkFetched,
     onNotice: (text) => onEvent?.({ type: "notice", text }),
     onProgress: ({ doneBytes, totalBytes }) => {
       onEvent?.({
@@ -53,11 +60,20 @@ export async function findModel(nameOrPath: string, { onEvent }: RunHooks = {}):
   });
 }
 
+/** Throws where what has been fetched of a model says that its weights would be of no use. */
+async function checkFetched(path: string): Promise<void> {
+  if (await isPeftDirectory(path)) return;
+  const file = `${path}/config.json`;
+  parseModelConfig(await readJsonObject(file, "a model's configuration"), file);
+  await loadTokenizer(path);
+}
+
 /** The directory of a model's tokenizer: an adapter's own where it has one, else its base's. */
 export async function findTokenizer(nameOrPath: string, hooks: RunHooks = {}): Promise<string> {
-  const found = await findModel(nameOrPath, hooks);
+  const options = { ...hooks, withoutWeights: true };
+  const found = await findModel(nameOrPath, options);
   const own = await exists(`${found}/tokenizer.json`) || !await isPeftDirectory(found);
-  return own ? found : await findModel(await baseOf(found), hooks);
+  return own ? found : await findModel(await baseOf(found), options);
 }
 
 /**

@@ -89,11 +89,8 @@ Deno.test("hub: whatever a server does wrong, no file of the cache is wrong, and
         await withEnvironment(environment, async () => {
           const snapshot = `${home}/hub/models--org--tiny/snapshots/${COMMIT}`;
           hub.state.faults.set(SHARD, { kind, left: Infinity });
-          const failing = await assertRejects(
-            () => resolveModel("org/tiny"),
-            InputError,
-            "the download broke off",
-          );
+          const fetching = () => resolveModel("org/tiny", { retryMs: 1 });
+          const failing = await assertRejects(fetching, InputError, "the download broke off");
           assertMatch(failing.message, message);
           assert(!names(snapshot).includes(SHARD));
           assertSame(snapshot);
