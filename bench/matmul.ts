@@ -3,6 +3,7 @@ import { type Gpu, readBuffer } from "../lib/gpu/device.ts";
 import { Plan } from "../lib/gpu/plan.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
 import { readTensor, residentTensor, type Tensor, writeTensor } from "../lib/gpu/tensor.ts";
+import type { Precision } from "../lib/ops/operand.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../lib/ops/matmul.ts";
 import type { MatmulLayout } from "../lib/ops/matmul_problem.ts";
 import { type Ceiling, digitsOf } from "./ceiling.ts";
@@ -150,7 +151,7 @@ async function checkPeers(
 class OurProduct {
   private constructor(readonly gpu: Gpu, readonly plan: Plan, readonly tensors: readonly Tensor[]) {}
 
-  static async create(gpu: Gpu, problem: PeerProblem, compute: "f32" | "bf16"): Promise<OurProduct> {
+  static async create(gpu: Gpu, problem: PeerProblem, precision: Precision): Promise<OurProduct> {
     const { layout, left, right } = problem;
     const upload = (name: string, { shape, data }: PeerProblem["left"]) => {
       const tensor = residentTensor(gpu, name, shape);
@@ -163,10 +164,9 @@ class OurProduct {
     const columns = layout === "nt" ? right.shape[0] : right.shape[1];
     const out = residentTensor(gpu, "result", [rows, columns]);
     const rec = new Recorder(gpu);
-    rec.compute = compute;
-    if (layout === "nt") linear(rec, a, b, { name: "y", out });
-    else if (layout === "nn") linearBackwardInput(rec, a, b, { name: "y", out });
-    else linearBackwardWeight(rec, a, b, { dw: out, accumulate: false });
+    if (layout === "nt") linear(rec, a, b, { name: "y", out, precision });
+    else if (layout === "nn") linearBackwardInput(rec, a, b, { name: "y", out, precision });
+    else linearBackwardWeight(rec, a, b, { dw: out, accumulate: false, precision });
     return new OurProduct(gpu, await Plan.seal(`matmul ${layout}`, rec), [a, b, out]);
   }
 

@@ -5,7 +5,7 @@ import { Plan } from "../lib/gpu/plan.ts";
 import { Recorder } from "../lib/gpu/recorder.ts";
 import { residentTensor, type Tensor, writeTensor } from "../lib/gpu/tensor.ts";
 import { attentionBackwardCase, attentionCase } from "../tests/cases/attention.ts";
-import type { OpCase } from "../tests/cases/case.ts";
+import { contentOf, dtypeOf, type OpCase } from "../tests/cases/case.ts";
 import { embeddingBackwardCase, embeddingCase } from "../tests/cases/embedding.ts";
 import { headBackwardCase, headCase } from "../tests/cases/head.ts";
 import { normBackwardCase, normCase } from "../tests/cases/norm.ts";
@@ -105,12 +105,12 @@ export async function timeCases(
 async function build(gpu: Gpu, one: OpCase) {
   const counts = one.counts ? countsTensor(gpu, one.counts) : undefined;
   const rec = counts ? new Recorder(gpu, counts) : new Recorder(gpu);
-  rec.compute = one.compute ?? "f32";
   const tensors: Tensor[] = counts ? [counts] : [];
   const named: Record<string, Tensor> = {};
-  for (const [name, { shape, data, extent, made }] of Object.entries(one.tensors())) {
+  for (const [name, spec] of Object.entries(one.tensors())) {
+    const { shape, extent, made } = spec;
     if (made) continue;
-    const dtype = data instanceof Uint32Array ? "u32" : "f32";
+    const dtype = dtypeOf(spec), data = contentOf(spec);
     const tensor = residentTensor(gpu, name, shape, { dtype, extent });
     if (data) writeTensor(gpu, tensor, data);
     tensors.push(tensor);

@@ -2,7 +2,8 @@
 // NORM: x is RMS-normalised first; the gain goes into x as it is loaded, the scale onto the finished sum.
 // SWIGLU: W is gate | up, and y = silu(gate) · up.
 // A tile of TM rows by TN columns belongs to one invocation (SPLIT 1) or to a workgroup whose lanes share the depth.
-// W is read from a buffer or a storage texture (IMAGE), by lanes of x or, packed as BF16, by H = 2 of them at a time.
+// W is read by texels (operand.wgsl), each of as many quads (H) as x has lanes beside it; where rows are no whole
+// texels, by single numbers (VEC 1).
 #include lanes
 
 struct Params {
@@ -21,18 +22,17 @@ struct Params {
 #else
 @group(0) @binding(2) var<storage, read> x: array<Lane>;
 #end
-#if IMAGE
-#if BF16
-@group(0) @binding(3) var w: texture_storage_2d<rgba32uint, read>;
+#if VEC == 4
+#include operand NAME=w AT=3 FORMAT=FORMAT TEXTURE=IMAGE
 #else
-@group(0) @binding(3) var w: texture_storage_2d<rgba32float, read>;
-#end
-#else
-#if BF16
-@group(0) @binding(3) var<storage, read> w: array<vec4<u32>>;
-#else
-@group(0) @binding(3) var<storage, read> w: array<Lane>;
-#end
+@group(0) @binding(3) var<storage, read> w: array<f32>;
+alias w_texel = f32;
+fn w_at(row: u32, texel: u32, stride: u32) -> f32 {
+  return w[row * stride + texel];
+}
+fn w_quad(texel: f32, quad: u32) -> f32 {
+  return texel;
+}
 #end
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #if BIAS
@@ -62,28 +62,8 @@ fn add_lanes(lane: u32) {
 }
 #end
 
-#if BF16
-alias Load = vec4<u32>;
-// Of a load's eight elements the first four, or the last: an even one lies in the low half of its word.
-fn lane_0(load: Load) -> Lane {
-  return bitcast<vec4<f32>>(vec4(load.x << 16u, load.x & 0xffff0000u, load.y << 16u, load.y & 0xffff0000u));
-}
-fn lane_1(load: Load) -> Lane {
-  return bitcast<vec4<f32>>(vec4(load.z << 16u, load.z & 0xffff0000u, load.w << 16u, load.w & 0xffff0000u));
-}
-#else
-alias Load = Lane;
-fn lane_0(load: Load) -> Lane {
-  return load;
-}
-#end
-
-fn weights(row: u32, k: u32) -> Load {
-#if IMAGE
-  return textureLoad(w, vec2(k, row));
-#else
-  return w[row * params.depth + k];
-#end
+fn weights(row: u32, k: u32) -> w_texel {
+  return w_at(row, k, params.depth);
 }
 
 fn multiply_add(a: Lane, b: Lane, sum: f32) -> f32 {
@@ -172,9 +152,9 @@ fn main(
 #end
 #for j in 0..TN
 #for h in 0..H
-    c${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(b${j}), c${i}_${j});
+    c${i}_${j} = multiply_add(a${i}_${h}, w_quad(b${j}, ${h}u), c${i}_${j});
 #if SWIGLU
-    d${i}_${j} = multiply_add(a${i}_${h}, lane_${h}(e${j}), d${i}_${j});
+    d${i}_${j} = multiply_add(a${i}_${h}, w_quad(e${j}, ${h}u), d${i}_${j});
 #end
 #end
 #end

@@ -1,5 +1,5 @@
 // Matrix product for GPUs: a workgroup of 256 threads makes a block of BM x BN results from slices of BK steps that
-// pass through workgroup memory; a thread makes (BM / 16) x (BN / 16) of them. LAYOUT and H as in matmul_tile. What lies
+// pass through workgroup memory; a thread makes (BM / 16) x (BN / 16) of them. LAYOUT, HL, HR and windows as in matmul_tile. What lies
 // beyond an edge is read as zero. Slices are kept with the result's rows and columns running fastest, whichever way the
 // matrix is stored, and the next slice is on its way from memory while this one is multiplied.
 //
@@ -10,46 +10,28 @@
 struct Params {
   base: u32, rows: u32, columns: u32, depth: u32, split: u32,
   row_extent: u32, depth_extent: u32, left_stride: u32, right_stride: u32,
+  left_first: u32, result_first: u32, result_stride: u32,
 }
 @group(0) @binding(1) var<uniform> params: Params;
-#if H == 2
-@group(0) @binding(2) var<storage, read> left: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> right: array<vec4<u32>>;
-alias Texel = vec4<u32>;
-#else
-@group(0) @binding(2) var<storage, read> left: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> right: array<vec4<f32>>;
-alias Texel = vec4<f32>;
-#end
+#include operand NAME=left AT=2 FORMAT=LEFT TEXTURE=0
+#include operand NAME=right AT=3 FORMAT=RIGHT TEXTURE=0
 #include matmul_epilogue
 
 var<workgroup> left_slice: array<vec4<f32>, ${BK * BM / 4}>;
 var<workgroup> right_slice: array<vec4<f32>, ${BK * BN / 4}>;
 
-#if H == 2
-// The four elements from 4 * half on, in order.
-fn unpack(texel: Texel, half: u32) -> vec4<f32> {
-  let words = select(texel.xy, texel.zw, half == 1u);
-  return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
-}
-#else
-fn unpack(texel: Texel, half: u32) -> vec4<f32> {
-  return texel;
-}
-#end
-
-// The texel at `major`, `minor` (in elements); zero from the limits on.
-fn load_left(major: u32, minor: u32, limit: vec2<u32>) -> Texel {
+// The texel at `major`, `minor` (in elements) as bits; zero from the limits on.
+fn load_left(major: u32, minor: u32, limit: vec2<u32>) -> vec4<u32> {
   if (major >= limit.x || minor >= limit.y) {
-    return Texel();
+    return vec4(0u);
   }
-  return left[major * params.left_stride + minor / ${4 * H}u];
+  return bitcast<vec4<u32>>(left_at(major, params.left_first + minor / ${4 * HL}u, params.left_stride));
 }
-fn load_right(major: u32, minor: u32, limit: vec2<u32>) -> Texel {
+fn load_right(major: u32, minor: u32, limit: vec2<u32>) -> vec4<u32> {
   if (major >= limit.x || minor >= limit.y) {
-    return Texel();
+    return vec4(0u);
   }
-  return right[major * params.right_stride + minor / ${4 * H}u];
+  return bitcast<vec4<u32>>(right_at(major, minor / ${4 * HR}u, params.right_stride));
 }
 
 @compute @workgroup_size(256)
@@ -77,49 +59,49 @@ fn main(
 #end
 #end
 #for q in 0..4
-  var t${q} = Texel();
+  var t${q} = vec4(0u);
 #end
   // One round more than there are slices: round 0 only loads, the last only multiplies.
   for (var k = first; k < last + ${BK}u; k += ${BK}u) {
     if (k > first) {
       workgroupBarrier();
-      if (thread < ${BM * BK / (16 * H)}u) {
+      if (thread < ${BM * BK / (16 * HL)}u) {
 #if LAYOUT == 2
-        let minor = thread % ${BM / (4 * H)}u * ${H}u;
-        let step = thread / ${BM / (4 * H)}u * 4u;
+        let minor = thread % ${BM / (4 * HL)}u * ${HL}u;
+        let step = thread / ${BM / (4 * HL)}u * 4u;
 #for q in 0..4
-#for h in 0..H
-        left_slice[(step + ${q}u) * ${BM / 4}u + minor + ${h}u] = unpack(t${q}, ${h}u);
+#for h in 0..HL
+        left_slice[(step + ${q}u) * ${BM / 4}u + minor + ${h}u] = left_quad(bitcast<left_texel>(t${q}), ${h}u);
 #end
 #end
 #else
-        let quad = thread / ${BK / (4 * H)}u;
-        let step = thread % ${BK / (4 * H)}u * ${4 * H}u;
-#for h in 0..H
+        let quad = thread / ${BK / (4 * HL)}u;
+        let step = thread % ${BK / (4 * HL)}u * ${4 * HL}u;
+#for h in 0..HL
 #for q in 0..4
-        let f${h}_${q} = unpack(t${q}, ${h}u);
+        let f${h}_${q} = left_quad(bitcast<left_texel>(t${q}), ${h}u);
 #end
 #for e in 0..4
         left_slice[(step + ${4 * h + e}u) * ${BM / 4}u + quad] = vec4(f${h}_0[${e}], f${h}_1[${e}], f${h}_2[${e}], f${h}_3[${e}]);
 #end
 #end
 #end
-      } else if (thread >= ${256 - BN * BK / (16 * H)}u) {
-        let unit = thread - ${256 - BN * BK / (16 * H)}u;
+      } else if (thread >= ${256 - BN * BK / (16 * HR)}u) {
+        let unit = thread - ${256 - BN * BK / (16 * HR)}u;
 #if LAYOUT > 0
-        let minor = unit % ${BN / (4 * H)}u * ${H}u;
-        let step = unit / ${BN / (4 * H)}u * 4u;
+        let minor = unit % ${BN / (4 * HR)}u * ${HR}u;
+        let step = unit / ${BN / (4 * HR)}u * 4u;
 #for q in 0..4
-#for h in 0..H
-        right_slice[(step + ${q}u) * ${BN / 4}u + minor + ${h}u] = unpack(t${q}, ${h}u);
+#for h in 0..HR
+        right_slice[(step + ${q}u) * ${BN / 4}u + minor + ${h}u] = right_quad(bitcast<right_texel>(t${q}), ${h}u);
 #end
 #end
 #else
-        let quad = unit / ${BK / (4 * H)}u;
-        let step = unit % ${BK / (4 * H)}u * ${4 * H}u;
-#for h in 0..H
+        let quad = unit / ${BK / (4 * HR)}u;
+        let step = unit % ${BK / (4 * HR)}u * ${4 * HR}u;
+#for h in 0..HR
 #for q in 0..4
-        let f${h}_${q} = unpack(t${q}, ${h}u);
+        let f${h}_${q} = right_quad(bitcast<right_texel>(t${q}), ${h}u);
 #end
 #for e in 0..4
         right_slice[(step + ${4 * h + e}u) * ${BN / 4}u + quad] = vec4(f${h}_0[${e}], f${h}_1[${e}], f${h}_2[${e}], f${h}_3[${e}]);
@@ -129,21 +111,21 @@ fn main(
       }
       workgroupBarrier();
     }
-    if (thread < ${BM * BK / (16 * H)}u) {
+    if (thread < ${BM * BK / (16 * HL)}u) {
 #for q in 0..4
 #if LAYOUT == 2
-      t${q} = load_left(k + thread / ${BM / (4 * H)}u * 4u + ${q}u, row + thread % ${BM / (4 * H)}u * ${4 * H}u, vec2(last, rows));
+      t${q} = load_left(k + thread / ${BM / (4 * HL)}u * 4u + ${q}u, row + thread % ${BM / (4 * HL)}u * ${4 * HL}u, vec2(last, rows));
 #else
-      t${q} = load_left(row + thread / ${BK / (4 * H)}u * 4u + ${q}u, k + thread % ${BK / (4 * H)}u * ${4 * H}u, vec2(rows, last));
+      t${q} = load_left(row + thread / ${BK / (4 * HL)}u * 4u + ${q}u, k + thread % ${BK / (4 * HL)}u * ${4 * HL}u, vec2(rows, last));
 #end
 #end
-    } else if (thread >= ${256 - BN * BK / (16 * H)}u) {
-      let unit = thread - ${256 - BN * BK / (16 * H)}u;
+    } else if (thread >= ${256 - BN * BK / (16 * HR)}u) {
+      let unit = thread - ${256 - BN * BK / (16 * HR)}u;
 #for q in 0..4
 #if LAYOUT == 0
-      t${q} = load_right(column + unit / ${BK / (4 * H)}u * 4u + ${q}u, k + unit % ${BK / (4 * H)}u * ${4 * H}u, vec2(params.columns, last));
+      t${q} = load_right(column + unit / ${BK / (4 * HR)}u * 4u + ${q}u, k + unit % ${BK / (4 * HR)}u * ${4 * HR}u, vec2(params.columns, last));
 #else
-      t${q} = load_right(k + unit / ${BN / (4 * H)}u * 4u + ${q}u, column + unit % ${BN / (4 * H)}u * ${4 * H}u, vec2(last, params.columns));
+      t${q} = load_right(k + unit / ${BN / (4 * HR)}u * 4u + ${q}u, column + unit % ${BN / (4 * HR)}u * ${4 * HR}u, vec2(last, params.columns));
 #end
 #end
     }
@@ -174,7 +156,7 @@ fn main(
       {
         let quad = (column + thread_column) / 4u + ${j * 16}u;
         if (quad < across) {
-          finish(c${i}_${j}, (group.z * params.rows + at) * across + quad, quad);
+          finish(c${i}_${j}, (group.z * params.rows + at) * params.result_stride + params.result_first + quad, quad);
         }
       }
 #end

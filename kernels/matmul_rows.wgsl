@@ -1,29 +1,16 @@
 // X W^T for few rows (decoding) on GPUs: a workgroup of 64 threads makes COLUMNS results of each of the M rows; the
 // threads share the steps of the sum, so that every weight is read once, side by side, and then add up.
 #include common
-struct Params { rows: u32, columns: u32, depth: u32, row_extent: u32, left_stride: u32, right_stride: u32 }
+struct Params {
+  rows: u32, columns: u32, depth: u32, row_extent: u32, left_stride: u32, right_stride: u32,
+  result_first: u32, result_stride: u32,
+}
 @group(0) @binding(1) var<uniform> params: Params;
-#if H == 2
-@group(0) @binding(2) var<storage, read> left: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> right: array<vec4<u32>>;
-#else
-@group(0) @binding(2) var<storage, read> left: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> right: array<vec4<f32>>;
-#end
+#include operand NAME=left AT=2 FORMAT=LEFT TEXTURE=0
+#include operand NAME=right AT=3 FORMAT=RIGHT TEXTURE=0
 #include matmul_epilogue
 
 var<workgroup> partial: array<f32, ${64 * M * COLUMNS}>;
-
-#if H == 2
-fn product(a: vec4<u32>, b: vec4<u32>) -> f32 {
-  let even = dot(bitcast<vec4<f32>>(a << vec4(16u)), bitcast<vec4<f32>>(b << vec4(16u)));
-  return even + dot(bitcast<vec4<f32>>(a & vec4(0xffff0000u)), bitcast<vec4<f32>>(b & vec4(0xffff0000u)));
-}
-#else
-fn product(a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return dot(a, b);
-}
-#end
 
 @compute @workgroup_size(64)
 fn main(
@@ -38,16 +25,24 @@ fn main(
   var s${m}_${c} = 0.0;
 #end
 #end
-  let texels = (params.depth + ${4 * H - 1}u) / ${4 * H}u;
+  let texels = (params.depth + ${4 * HR - 1}u) / ${4 * HR}u;
   for (var k = thread; k < texels; k += 64u) {
 #for c in 0..COLUMNS
-    let w${c} = right[min(column + ${c}u, params.columns - 1u) * params.right_stride + k];
+    let w${c} = right_at(min(column + ${c}u, params.columns - 1u), k, params.right_stride);
+#for h in 0..HR
+    let w${c}_${h} = right_quad(w${c}, ${h}u);
+#end
 #end
 #for m in 0..M
     if (${m}u < rows) {
-      let x = left[${m}u * params.left_stride + k];
+#for g in 0..HR / HL
+      let x${g} = left_at(${m}u, k * ${HR / HL}u + ${g}u, params.left_stride);
+#for e in 0..HL
+      let x${g}_${e} = left_quad(x${g}, ${e}u);
 #for c in 0..COLUMNS
-      s${m}_${c} += product(x, w${c});
+      s${m}_${c} += dot(x${g}_${e}, w${c}_${g * HL + e});
+#end
+#end
 #end
     }
 #end
@@ -71,7 +66,7 @@ fn main(
     let m = i / ${COLUMNS}u;
     let c = column + i % ${COLUMNS}u;
     if (m < rows && c < params.columns) {
-      finish(partial[i * 64u], m * params.columns + c, c);
+      finish(partial[i * 64u], m * params.result_stride + params.result_first + c, c);
     }
   }
 }

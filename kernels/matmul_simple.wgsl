@@ -6,21 +6,39 @@ struct Params {
   rows: u32, columns: u32, depth: u32,
   row_extent: u32, depth_extent: u32,
   left_row: u32, left_depth: u32, right_column: u32, right_depth: u32,
+  left_first: u32, result_first: u32, result_stride: u32,
 }
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> left: array<f32>;
+#if RIGHT == 0
 @group(0) @binding(3) var<storage, read> right: array<f32>;
+#else
+@group(0) @binding(3) var<storage, read> right: array<u32>;
+#end
 #include matmul_epilogue
 
 #if ROUND
 #include bf16
 #end
 
-fn load(value: f32) -> f32 {
+fn rounded(value: f32) -> f32 {
 #if ROUND
   return bitcast<f32>(to_bf16(value) << 16u);
 #else
   return value;
+#end
+}
+
+// What is stored in 16 bits is not rounded again.
+fn load_right(at: u32) -> f32 {
+#if RIGHT == 0
+  return rounded(right[at]);
+#end
+#if RIGHT == 1
+  return bitcast<f32>(select(right[at / 2u] << 16u, right[at / 2u] & 0xffff0000u, (at & 1u) == 1u));
+#end
+#if RIGHT == 2
+  return unpack2x16float(right[at / 2u])[at & 1u];
 #end
 }
 
@@ -41,7 +59,7 @@ fn main(
   }
   // Beyond the edge the last row or column is read again and not stored.
 #for i in 0..4
-  let l${i} = min(row + ${i}u, rows - 1u) * params.left_row;
+  let l${i} = params.left_first + min(row + ${i}u, rows - 1u) * params.left_row;
   let r${i} = min(column + ${i}u, params.columns - 1u) * params.right_column;
 #end
 #for i in 0..4
@@ -54,8 +72,8 @@ fn main(
   for (var k = 0u; k < whole; k += 4u) {
 #for s in 0..4
 #for i in 0..4
-    let a${s}_${i} = load(left[l${i} + (k + ${s}u) * params.left_depth]);
-    let b${s}_${i} = load(right[r${i} + (k + ${s}u) * params.right_depth]);
+    let a${s}_${i} = rounded(left[l${i} + (k + ${s}u) * params.left_depth]);
+    let b${s}_${i} = load_right(r${i} + (k + ${s}u) * params.right_depth);
 #end
 #for i in 0..4
 #for j in 0..4
@@ -66,8 +84,8 @@ fn main(
   }
   for (var k = whole; k < depth; k++) {
 #for i in 0..4
-    let a${i} = load(left[l${i} + k * params.left_depth]);
-    let b${i} = load(right[r${i} + k * params.right_depth]);
+    let a${i} = rounded(left[l${i} + k * params.left_depth]);
+    let b${i} = load_right(r${i} + k * params.right_depth);
 #end
 #for i in 0..4
 #for j in 0..4
@@ -79,7 +97,7 @@ fn main(
   if (row + ${i}u < rows) {
 #for j in 0..4
     if (column + ${j}u < params.columns) {
-      finish(c${i}_${j}, (row + ${i}u) * params.columns + column + ${j}u, column + ${j}u);
+      finish(c${i}_${j}, (row + ${i}u) * params.result_stride + params.result_first + column + ${j}u, column + ${j}u);
     }
 #end
   }

@@ -27,6 +27,7 @@ import matmul_epilogue from "./matmul_epilogue.wgsl" with { type: "text" };
 import matmul_simple from "./matmul_simple.wgsl" with { type: "text" };
 import matmul_sum from "./matmul_sum.wgsl" with { type: "text" };
 import matmul_tile from "./matmul_tile.wgsl" with { type: "text" };
+import operand from "./operand.wgsl" with { type: "text" };
 import pack from "./pack.wgsl" with { type: "text" };
 import adamw from "./adamw.wgsl" with { type: "text" };
 import adapter_collapse from "./adapter_collapse.wgsl" with { type: "text" };
@@ -51,6 +52,7 @@ import row_start from "./row_start.wgsl" with { type: "text" };
 import sum from "./sum.wgsl" with { type: "text" };
 import swiglu from "./swiglu.wgsl" with { type: "text" };
 import tick from "./tick.wgsl" with { type: "text" };
+import texels from "./texels.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
 import decode_fill from "./decode_fill.wgsl" with { type: "text" };
@@ -78,6 +80,7 @@ export const kernels: Readonly<Record<string, string>> = {
   tick,
   spans,
   row_start,
+  texels,
   sum,
   rope,
   preference_coef,
@@ -107,6 +110,7 @@ export const kernels: Readonly<Record<string, string>> = {
   matmul_simple,
   matmul_sum,
   matmul_tile,
+  operand,
   pack,
   decode_attention,
   decode_embed,

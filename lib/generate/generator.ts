@@ -23,7 +23,7 @@ import {
   recordPrefill,
   writePrompts,
 } from "../model/decoder.ts";
-import type { ParamStore } from "../model/params.ts";
+import { type ParamStore, withPrecision } from "../model/params.ts";
 import { STATE_HEADER } from "../ops/decode.ts";
 import { powerOfTwo } from "../ops/grid.ts";
 import { MAX_END_TOKENS, type SamplingOptions, samplingSettings } from "../ops/sample.ts";
@@ -91,7 +91,6 @@ export class Generator {
   private constructor(
     readonly gpu: Gpu,
     readonly decoder: Decoder,
-    readonly compute: "f32" | "bf16",
   ) {
     const { shards } = decoder.params;
     const bytes = shards.reduce((sum, { param }) => sum + param.sizeBytes, 0);
@@ -115,7 +114,7 @@ export class Generator {
     const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const most = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
     const size = { slots: Math.min(slots, most), positions, block: MOST_BLOCK };
-    return new Generator(gpu, createDecoder(gpu, params, size), compute);
+    return new Generator(gpu, createDecoder(gpu, withPrecision(params, compute), size));
   }
 
   /** Continues every prompt (lists of token ids); results in the order of the prompts. */
@@ -242,10 +241,9 @@ export class Generator {
     const key = `${slots} ${greedy}`;
     let step = this.#plans.get(key);
     if (!step) {
-      const rec = new Recorder(this.gpu);
-      const plan = await this.#seal(`decode ${slots}`, rec, () => {
-        recordDecodeStep(rec, this.decoder, { slots, greedy });
-      });
+      const rec = new Recorder(this.gpu, undefined, { prepared: this.#forms });
+      recordDecodeStep(rec, this.decoder, { slots, greedy });
+      const plan = await this.#seal(`decode ${slots}`, rec);
       step = { plan, milliseconds: undefined };
       this.#plans.set(key, step);
     }
@@ -274,16 +272,14 @@ export class Generator {
     const total = lengths.reduce((a, b) => a + b, 0);
     const capacity = Math.ceil(Math.max(longest, Math.min(total, PREFILL_TOKENS)) / 8) * 8;
     const prompts = createPromptTensors(this.gpu, capacity);
-    const rec = new Recorder(this.gpu, prompts.counts);
-    const plan = await this.#seal("prefill", rec, () => recordPrefill(rec, this.decoder, prompts));
+    const rec = new Recorder(this.gpu, prompts.counts, { prepared: this.#forms });
+    recordPrefill(rec, this.decoder, prompts);
+    const plan = await this.#seal("prefill", rec);
     return this.#prefill = { plan, prompts, capacity };
   }
 
-  /** Records and seals a plan, and makes the forms of the weights that it is the first to read. */
-  async #seal(name: string, rec: Recorder, record: () => void): Promise<Plan> {
-    rec.compute = this.compute;
-    rec.prepared = this.#forms;
-    record();
+  /** Seals a plan, and makes the forms of the weights that it is the first to read. */
+  async #seal(name: string, rec: Recorder): Promise<Plan> {
     const plan = await Plan.seal(name, rec);
     if (await this.#forms?.seal()) this.#forms!.submit();
     return plan;

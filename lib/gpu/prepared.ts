@@ -6,7 +6,7 @@
  */
 import { createTexture, Plan } from "./plan.ts";
 import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder, type TextureSize } from "./recorder.ts";
 
 /** See the module's description. */
 export class Prepared extends Recorder {
@@ -29,7 +29,7 @@ export class Prepared extends Recorder {
   /** A resident texture, unlike a plain recorder's. */
   override texture(
     name: string,
-    size: { width: number; height: number; format: GPUTextureFormat },
+    size: TextureSize,
     extent?: ExtentIndex,
   ): Tensor {
     const shaped = super.texture(name, size, extent);

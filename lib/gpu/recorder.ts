@@ -6,7 +6,15 @@
 import type { Gpu } from "./device.ts";
 import { type Access, packParams, type Shader, shaderFor } from "./shader.ts";
 import type { Constants } from "./template.ts";
-import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
+import { BYTES, type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
+
+/** A texture's texels, and what they hold where that does not follow from the format (bf16 in `rgba32uint`). */
+export interface TextureSize {
+  readonly width: number;
+  readonly height: number;
+  readonly format: GPUTextureFormat;
+  readonly dtype?: Dtype;
+}
 
 /** What one dispatch needs besides its kernel's name. */
 export interface DispatchOptions {
@@ -56,10 +64,8 @@ const FLOPS_PER_DISPATCH = { software: Infinity, gpu: 1e11 };
 /** See the module's description. */
 export class Recorder {
   readonly steps: Step[] = [];
-  /** What matrix products round their inputs to; everything else is float32 always. */
-  compute: "f32" | "bf16" = "f32";
   /** Where forms of resident tensors are recorded once for many replays of this plan (see `prepared.ts`). */
-  prepared: Recorder | undefined;
+  readonly prepared: Recorder | undefined;
   /** Whether what is recorded here lies in memory of its own. */
   readonly lasting: boolean = false;
   /** A dispatch of more is recorded in pieces. */
@@ -71,8 +77,14 @@ export class Recorder {
   /**
    * @param counts Resident u32[8]: how many tokens, targets, ... this batch really has (see `Extent`). Kernels that
    * declare a uniform `counts` are bound to it. Without one, every extent is that of the shapes.
+   * @param options.prepared Takes the forms of resident tensors, which this recording then only reads.
    */
-  constructor(readonly gpu: Gpu, readonly counts: Tensor = unboundedCounts(gpu)) {
+  constructor(
+    readonly gpu: Gpu,
+    readonly counts: Tensor = unboundedCounts(gpu),
+    options: { readonly prepared?: Recorder | undefined } = {},
+  ) {
+    this.prepared = options.prepared;
     this.flopsPerDispatch = FLOPS_PER_DISPATCH[gpu.adapterClass];
   }
 
@@ -88,13 +100,13 @@ export class Recorder {
   /** A virtual texture for a kernel to write, or for `image` to fill. */
   texture(
     name: string,
-    size: { width: number; height: number; format: GPUTextureFormat },
+    { dtype, ...size }: TextureSize,
     extent?: ExtentIndex,
   ): Tensor {
     const shape = [size.height, size.width * (size.format === "rgba32uint" ? 8 : 4)];
     return makeTensor(name, shape, {
       sizeBytes: size.width * size.height * 16,
-      dtype: size.format === "rgba32uint" ? "bf16" : "f32",
+      dtype: dtype ?? (size.format === "rgba32uint" ? "bf16" : "f32"),
       extent,
       texture: size,
     });
@@ -184,13 +196,14 @@ export class Recorder {
    */
   image(tensor: Tensor): Tensor | null {
     const [rows = 1, columns = 1] = tensor.shape;
-    const rowBytes = tensor.dtype === "bf16" ? columns * 2 : columns * 4;
+    const { dtype, extent } = tensor;
+    const rowBytes = columns * BYTES[dtype];
     const width = rowBytes / 16;
     const most = this.gpu.limits.maxTextureDimension2D;
     if (rowBytes % 256 !== 0 || width > most || rows > most || rows === 0) return null;
     return this.derived(tensor, "image", (rec) => {
-      const format = tensor.dtype === "bf16" ? "rgba32uint" as const : "rgba32float" as const;
-      const target = rec.texture(`${tensor.name}.image`, { width, height: rows, format }, tensor.extent);
+      const format = BYTES[dtype] === 2 ? "rgba32uint" as const : "rgba32float" as const;
+      const target = rec.texture(`${tensor.name}.image`, { width, height: rows, format, dtype }, extent);
       rec.#push({ kind: "image", scope: rec.#label(), source: tensor, target });
       return target;
     });
@@ -204,7 +217,9 @@ export class Recorder {
     const root = tensor.base ?? tensor;
     const key = `${kind}${spanOf(tensor)}`;
     const version = this.#versions.get(root) ?? 0;
-    if (this.prepared && root.place && version === 0) return this.prepared.derived(tensor, kind, make);
+    if (this.prepared && root.place && version === 0 && !tensor.passing) {
+      return this.prepared.derived(tensor, kind, make);
+    }
     const family = this.#derived.get(root) ?? new Map<string, { version: number; tensor: Tensor }>();
     this.#derived.set(root, family);
     const known = family.get(key);

@@ -2,7 +2,8 @@
  * The kernels' text templates: WGSL with unrolled loops and variants spelled out by four line directives.
  *
  * ```text
- * #include name          another kernel text, by its name in the registry
+ * #include name A=B      another kernel text, by its name in the registry, with more constants: an expression's value,
+ *                        or where B is one word that is no constant, that word
  * #for i in 0..TILE      the lines up to #end, once for each i, with `i` usable in expressions
  * #if VEC == 4           the lines up to #else or #end, where the expression is not 0
  * let a${i} = x[${i * 4 + 1}];     an expression's value, or a string constant's text
@@ -113,7 +114,9 @@ function expandLines(lines: readonly string[], scope: Scope, sink: Sink): void {
     }
     const [, word, rest] = directive as unknown as [string, string, string];
     if (word === "include") {
-      expandLines(sink.include(interpolate(rest, scope)).split("\n"), scope, sink);
+      const [name, ...given] = interpolate(rest, scope).split(/\s+/);
+      const inner = { ...scope, ...constantsOf(given, scope) };
+      expandLines(sink.include(name!).split("\n"), inner, sink);
       continue;
     }
     if (word !== "for" && word !== "if") {
@@ -134,6 +137,14 @@ function expandLines(lines: readonly string[], scope: Scope, sink: Sink): void {
     }
     i = end;
   }
+}
+
+function constantsOf(given: readonly string[], scope: Readonly<Scope>): Scope {
+  return Object.fromEntries(given.map((text) => {
+    const [name, value] = text.split("=", 2) as [string, string];
+    const word = /^[A-Za-z_]\w*$/.test(value) && !(value in scope);
+    return [name, word ? value : evaluate(value, scope)];
+  }));
 }
 
 function matchingEnd(

@@ -7,10 +7,11 @@
  */
 import { createBuffer, type Gpu, readBuffer, requireDevice } from "./device.ts";
 
-/** `bf16` is two values packed in a u32, the even column in the low half. */
-export type Dtype = "f32" | "u32" | "bf16";
+/** `bf16` and `f16` are two values packed in a u32, the even column in the low half. */
+export type Dtype = "f32" | "u32" | "bf16" | "f16";
 
-const BYTES: Record<Dtype, number> = { f32: 4, u32: 4, bf16: 2 };
+/** Bytes of an element. */
+export const BYTES: Readonly<Record<Dtype, number>> = { f32: 4, u32: 4, bf16: 2, f16: 2 };
 
 /** Which entry of the batch's counts bounds a tensor's rows at run time (see `Recorder.counts`). */
 export const Extent = { tokens: 0, targets: 1, segments: 2, uniques: 3, examples: 4 } as const;
@@ -47,6 +48,8 @@ export interface Tensor {
   readonly base?: Tensor;
   /** Bytes from the start of `base`. */
   readonly baseOffset?: number;
+  /** Set on windows that are visited one after the other: no form of them is kept for other replays. */
+  readonly passing?: boolean;
 }
 
 /** Elements of a shape. */

@@ -3,7 +3,7 @@
  * over the vocabulary, so that `[N, V]` logits are never stored.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { rowWindows, type Tensor } from "../gpu/tensor.ts";
 import {
   chunkSize,
   logprobChunk,
@@ -43,12 +43,11 @@ export function logprobHead(
   const [V = 0] = head.weight.value.shape;
   expectShape("logprobHead", head.weight.value, [V, D]);
   const results = logprobTensors(rec, h, { name });
-  const size = chunkSize(rec, { N, D, V, ...(chunk ? { chunk } : {}) });
+  const size = chunkSize(rec, head.weight.value, { N, ...(chunk ? { chunk } : {}) });
   let logits: Tensor | undefined;
-  for (const rows of chunksOf(rec, head, size)) {
-    logits = linearForward(rec, h, linearRows(head, rows), { name: `${name}.logits` });
-    const row = variant ? { variant } : {};
-    logprobChunk(rec, logits, { targetIds, results, first: rows.first, total: V, ...row });
+  for (const { part, first } of chunksOf(rec, head, size)) {
+    logits = linearForward(rec, h, part, { name: `${name}.logits` });
+    logprobChunk(rec, logits, { targetIds, results, first, total: V, ...(variant ? { variant } : {}) });
   }
   const { state, logp } = results;
   return { logp, saved: { state, chunk: size, ...(size >= V && logits ? { logits } : {}) } };
@@ -71,27 +70,19 @@ export function logprobHeadBackward(
   },
 ): Tensor {
   let dh: Tensor | undefined;
-  for (const rows of chunksOf(rec, head, saved.chunk)) {
-    const part = linearRows(head, rows);
+  for (const { part, first } of chunksOf(rec, head, saved.chunk)) {
     const logits = saved.logits ?? linearForward(rec, h, part, { name: `${name}.logits` });
-    logprobChunkBackward(rec, logits, { targetIds, state: saved.state, coef, first: rows.first });
+    logprobChunkBackward(rec, logits, { targetIds, state: saved.state, coef, first });
     dh = linearBackward(rec, logits, part, { x: h, name: `${name}.dh`, ...(dh ? { out: dh } : {}) });
   }
   return dh ?? rec.tensor(`${name}.dh`, h.shape, { extent: h.extent });
 }
 
-/** Chunks of rows in turn. Of one among several no form is kept once it is recorded: memory must not grow with them. */
-function* chunksOf(rec: Recorder, { weight }: Linear, size: number): Generator<RowWindow> {
-  const chunks = rowWindows(weight.value, size);
-  if (chunks.length === 1) return yield* chunks;
-  const { prepared } = rec;
-  for (const chunk of chunks) {
-    rec.prepared = undefined;
-    try {
-      yield chunk;
-    } finally {
-      rec.prepared = prepared;
-      rec.forget(chunk.window);
-    }
+/** Chunks of rows in turn. Of one among several no form stays once it is recorded: memory must not grow with them. */
+function* chunksOf(rec: Recorder, head: Linear, size: number): Generator<{ part: Linear; first: number }> {
+  for (const rows of rowWindows(head.weight.value, size)) {
+    const part = linearRows(head, rows);
+    yield { part, first: rows.first };
+    if (part !== head) rec.forget(part.weight.value);
   }
 }

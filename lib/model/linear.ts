@@ -11,8 +11,9 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import { rowWindow, type Tensor } from "../gpu/tensor.ts";
 import { type AdapterPart, type AdapterSizes, collapseAdapter, expandAdapter } from "../ops/adapter.ts";
-import { decodeLinear, type DecodeLinearOptions } from "../ops/decode_linear.ts";
+import { bindsWhole, decodeLinear, type DecodeLinearOptions } from "../ops/decode_linear.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../ops/matmul.ts";
+import type { Precision } from "../ops/operand.ts";
 import { swiglu } from "../ops/pointwise.ts";
 import type { Param } from "./shards.ts";
 
@@ -22,6 +23,8 @@ export interface Linear {
   /** [N]. */
   readonly bias?: Param;
   readonly adapter?: Adapter;
+  /** What products round float32 inputs to; by default `f32`. */
+  readonly precision?: Precision;
 }
 
 /** A low-rank addition to a matrix whose rows are those of n stacked parts, some of which may have none. */
@@ -38,12 +41,13 @@ export interface Adapter extends AdapterSizes {
 export function linearForward(
   rec: Recorder,
   x: Tensor,
-  { weight, bias, adapter }: Linear,
-  options: { name: string; residual?: Tensor },
+  { weight, bias, adapter, precision }: Linear,
+  { name, residual }: { name: string; residual?: Tensor },
 ): Tensor {
-  const y = linear(rec, x, weight.value, { ...options, ...(bias ? { bias: bias.value } : {}) });
+  const around = { ...(residual ? { residual } : {}), ...(bias ? { bias: bias.value } : {}) };
+  const y = linear(rec, x, weight.value, { name, precision, ...around });
   if (!adapter) return y;
-  return linear(rec, lowRank(rec, x, adapter), expanded(rec, adapter), { ...options, residual: y, out: y });
+  return linear(rec, lowRank(rec, x, adapter), expanded(rec, adapter), { name, residual: y, out: y });
 }
 
 /**
@@ -53,13 +57,14 @@ export function linearForward(
 export function linearBackward(
   rec: Recorder,
   dy: Tensor,
-  { weight, bias, adapter }: Linear,
+  { weight, bias, adapter, precision }: Linear,
   { x, name, out }: { x: Tensor; name: string; out?: Tensor },
 ): Tensor {
   if (bias?.grad) biasBackward(rec, dy, { db: bias.grad, accumulate: "step" });
-  if (weight.grad) linearBackwardWeight(rec, dy, x, { dw: weight.grad, accumulate: "step" });
+  if (weight.grad) linearBackwardWeight(rec, dy, x, { dw: weight.grad, accumulate: "step", precision });
   const dt = adapter && adapterBackward(rec, dy, adapter, x);
-  const dx = linearBackwardInput(rec, dy, weight.value, { name, ...(out ? { out, accumulate: true } : {}) });
+  const into = out ? { out, accumulate: true } : {};
+  const dx = linearBackwardInput(rec, dy, weight.value, { name, precision, ...into });
   if (!dt) return dx;
   return linearBackwardInput(rec, dt, adapter!.a.value, { name, out: dx, accumulate: true });
 }
@@ -105,34 +110,42 @@ function expanded(rec: Recorder, { a, parts, window, ...sizes }: Adapter): Tenso
 export function linearDecode(
   rec: Recorder,
   x: Tensor,
-  { weight, bias, adapter }: Linear,
-  { name, norm, residual, swiglu: gated = false }: Omit<DecodeLinearOptions, "bias" | "variant" | "form">,
+  { weight, bias, adapter, precision }: Linear,
+  { name, norm, residual, swiglu: gated = false }: Pick<
+    DecodeLinearOptions,
+    "name" | "norm" | "residual" | "swiglu"
+  >,
 ): Tensor {
   const before = { name, ...(norm ? { norm } : {}) };
-  const biased = bias ? { bias: bias.value } : {};
-  if (!adapter) {
-    const rest = { ...biased, ...(residual ? { residual } : {}), swiglu: gated };
-    return decodeLinear(rec, x, weight.value, { ...before, ...rest });
+  const around = { precision, ...(bias ? { bias: bias.value } : {}) };
+  const added = residual ? { residual } : {};
+  if (!adapter && (!gated || bindsWhole(rec, weight.value))) {
+    return decodeLinear(rec, x, weight.value, { ...before, ...around, ...added, swiglu: gated });
   }
-  const t = decodeLinear(rec, x, adapter.a.value, { ...before, name: `${name}.t` });
-  const low = decodeLinear(rec, t, expanded(rec, adapter), {
-    name: `${name}.low`,
-    ...(residual ? { residual } : {}),
-  });
-  const y = decodeLinear(rec, x, weight.value, { ...before, ...biased, residual: low });
+  const low = adapter
+    ? decodeLinear(
+      rec,
+      decodeLinear(rec, x, adapter.a.value, { ...before, name: `${name}.t` }),
+      expanded(rec, adapter),
+      { name: `${name}.low`, ...added },
+    )
+    : residual;
+  const y = decodeLinear(rec, x, weight.value, { ...before, ...around, ...(low ? { residual: low } : {}) });
   return gated ? swiglu(rec, y, { name: `${name}.gated` }) : y;
 }
 
-/** Rows [first, first + rows) of a linear layer of one part and without a bias, as one of their own. */
-export function linearRows(
-  { weight, adapter }: Linear,
-  { first, rows }: { first: number; rows: number },
-): Linear {
-  const { value, grad } = weight;
-  if (first === 0 && rows === value.shape[0]) return { weight, ...(adapter ? { adapter } : {}) };
+/**
+ * Rows [first, first + rows) of a linear layer of one part and without a bias, as one of their own; no form of them is
+ * kept for other replays, since memory must not grow with the windows.
+ */
+export function linearRows(linear: Linear, { first, rows }: { first: number; rows: number }): Linear {
+  const { weight: { value, grad }, adapter } = linear;
+  if (first === 0 && rows === value.shape[0]) return linear;
+  const window = rowWindow(value, first, first + rows, `${value.name}[${first}…]`);
   return {
+    ...linear,
     weight: {
-      value: rowWindow(value, first, first + rows, `${value.name}[${first}…]`),
+      value: Object.freeze({ ...window, passing: true }),
       ...(grad ? { grad: rowWindow(grad, first, first + rows) } : {}),
     },
     ...(adapter ? { adapter: { ...adapter, window: { first, rows } } } : {}),

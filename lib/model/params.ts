@@ -7,6 +7,7 @@ import type { AdapterConfig } from "./adapter_config.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Linear } from "./linear.ts";
+import type { Precision } from "../ops/operand.ts";
 import { dropRopeTables } from "./rope_table.ts";
 import {
   createShards,
@@ -66,6 +67,22 @@ function groupsOf(config: ModelConfig, trainable: Trainable): Group[] {
     decay: tensor.kind === "matrix",
     trained: typeof trainable === "boolean" ? trainable : trainable(tensor),
   }));
+}
+
+/** The same weights, whose products round their float32 inputs to a precision. */
+export function withPrecision(params: ParamStore, precision: Precision): ParamStore {
+  const rounded = (linear: Linear): Linear => ({ ...linear, precision });
+  return {
+    ...params,
+    layers: params.layers.map((layer) => ({
+      ...layer,
+      qkv: rounded(layer.qkv),
+      o: rounded(layer.o),
+      gateUp: rounded(layer.gateUp),
+      down: rounded(layer.down),
+    })),
+    head: rounded(params.head),
+  };
 }
 
 /** Fills the store from a model's files, tensor by tensor. */

@@ -1,9 +1,17 @@
 /** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, powerOfTwo } from "./grid.ts";
-import { bf16Buffer, bf16Image, imageOf } from "./pack.ts";
+import {
+  bindableRows,
+  FORMAT,
+  type Format,
+  operand,
+  type Precision,
+  quadsOf,
+  storedFormat,
+} from "./operand.ts";
 import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 
 /** Choices that tests and measurements make for themselves; the adapter decides otherwise. */
@@ -16,8 +24,8 @@ export interface DecodeVariant {
   readonly uniform?: boolean;
 }
 
-/** How a product reads its weights; `bf16…` are rounded to bf16, eight to a load. */
-export type WeightForm = "buffer" | "image" | "bf16 buffer" | "bf16 image";
+/** How a product reads its weights: in a format (f32 unless it says so) from a buffer or a texture. */
+export type WeightForm = `${"" | "bf16 " | "f16 "}${"buffer" | "image"}`;
 
 /** A product while decoding, see {@link decodeLinear}. */
 export interface DecodeProblem {
@@ -68,14 +76,16 @@ export interface DecodeLinearOptions {
   readonly swiglu?: boolean;
   /** A tile of one's own instead of the op's choice. */
   readonly variant?: DecodeVariant;
-  /** Without it, what suits the adapter and `rec.compute`. */
+  /** Without it, what suits the adapter and the precision. */
   readonly form?: WeightForm;
+  /** What weights are rounded to; by default `f32`. */
+  readonly precision?: Precision | undefined;
 }
 
 /**
- * y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. Under `rec.compute === "bf16"` the weights are
- * rounded to bf16 where somebody keeps them so (`rec.prepared`) and D is a multiple of 8; x stays float32, since it is
- * not what takes time.
+ * y [B, N] (virtual, new) = x·wᵀ for x [B, D] of a few rows and w [N, D]. Under the precision `bf16` weights that are
+ * stored in float32 are rounded where somebody keeps them so (`rec.prepared`) and D is a multiple of 8; x stays float32,
+ * since it is not what takes time.
  */
 export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
   const { norm, bias, residual, swiglu = false } = options;
@@ -87,7 +97,7 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
       `decodeLinear ${options.name}: ${x.name} [${x.shape}] and ${w.name} [${w.shape}] do not fit.`,
     );
   }
-  const form = options.form ?? chooseForm(rec, w, swiglu);
+  const form = options.form ?? chooseForm(rec, w, { swiglu, precision: options.precision ?? "f32" });
   const y = rec.tensor(options.name, [B, N]);
   const problem: DecodeProblem = {
     ...{ x, w, y, form, swiglu },
@@ -107,13 +117,14 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   const VEC = D % 4 === 0 ? 4 : 1;
   const tile = chooseTile(rec.gpu, { B, N, D, VEC, swiglu, norm: norm !== undefined }, variant);
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
-  const bf16 = form.startsWith("bf16");
+  const texture = form.endsWith("image");
+  const format = form.startsWith("bf16") ? "bf16" : form.startsWith("f16") ? "f16" : "f32";
   const constants = {
     VEC,
     ...tile,
-    IMAGE: form.endsWith("image"),
-    BF16: bf16,
-    H: bf16 ? 2 : 1,
+    IMAGE: texture,
+    FORMAT: FORMAT[format],
+    H: quadsOf(format),
     NORM: norm !== undefined,
     BIAS: bias !== undefined,
     RESIDUAL: residual !== undefined,
@@ -121,12 +132,13 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
     PER_ROW: perRow,
     SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
   };
-  for (const { window, first, rows } of windowsOf(rec, w, { form, swiglu })) {
+  const windows = swiglu ? rowWindows(w, w.shape[0]!) : bindableRows(rec.gpu, w);
+  for (const { window, first, rows } of windows) {
     const columns = swiglu ? rows / 2 : rows;
     rec.dispatch("decode_linear", {
       bind: {
         x,
-        w: weightsAs(rec, window, form),
+        w: operand(rec, window, { format, texture }),
         y,
         ...(norm ? { gain: norm.gain } : {}),
         ...(bias ? { bias } : {}),
@@ -148,34 +160,27 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   }
 }
 
-/** Other forms pay where somebody keeps them from step to step; software adapters read images faster. */
-function chooseForm(rec: Recorder, w: Tensor, swiglu: boolean): WeightForm {
-  if (!rec.prepared) return "buffer";
-  const [rows = 0, D = 0] = w.shape;
-  const bf16 = rec.compute === "bf16" && D % 8 === 0;
-  const most = rec.gpu.limits.maxTextureDimension2D;
-  const images = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= most &&
-    (!swiglu || rows <= most);
-  if (images) return bf16 ? "bf16 image" : "image";
-  return bf16 ? "bf16 buffer" : "buffer";
-}
-
-function weightsAs(rec: Recorder, w: Tensor, form: WeightForm): Tensor {
-  if (form === "image") return imageOf(rec, w);
-  if (form === "bf16 image") return bf16Image(rec, w);
-  return form === "bf16 buffer" ? bf16Buffer(rec, w) : w;
-}
-
-/** The rows of w, or windows of them where they are more than an image has. */
-function windowsOf(
+/** Other forms pay where somebody keeps them from step to step; software adapters read textures faster. */
+function chooseForm(
   rec: Recorder,
   w: Tensor,
-  { form, swiglu }: { form: WeightForm; swiglu: boolean },
-): RowWindow[] {
-  const [rows = 0] = w.shape;
+  { swiglu, precision }: { swiglu: boolean; precision: Precision },
+): WeightForm {
+  const stored = storedFormat(w);
+  const named = (format: Format, texture: boolean): WeightForm =>
+    `${format === "f32" ? "" : `${format} ` as const}${texture ? "image" : "buffer"}`;
+  if (!rec.prepared) return named(stored, false);
+  const [rows = 0, D = 0] = w.shape;
+  const format = stored === "f32" && precision === "bf16" && D % 8 === 0 ? "bf16" : stored;
   const most = rec.gpu.limits.maxTextureDimension2D;
-  const whole = rows <= most || swiglu || !form.endsWith("image");
-  return rowWindows(w, whole ? rows : Math.floor(most / 64) * 64);
+  const texture = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= most &&
+    (!swiglu || rows <= most);
+  return named(format, texture);
+}
+
+/** Whether gate and up can be read together, as `swiglu` does: their halves of a matrix come in no windows. */
+export function bindsWhole(rec: Recorder, w: Tensor): boolean {
+  return bindableRows(rec.gpu, w).length === 1;
 }
 
 interface Tile {

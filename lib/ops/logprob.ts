@@ -3,7 +3,7 @@
  * vocabulary (`lib/model/head.ts` goes over them), so that `[N, V]` logits are never stored.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import { Extent, type Tensor } from "../gpu/tensor.ts";
+import { BYTES, Extent, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
 import { expectShape, lanesFor, rowParams, rowsOp, type RowVariant, spreadRows } from "./rows.ts";
 
@@ -113,17 +113,15 @@ export function logprobChunkBackward(
  * Rows of the head's matrix `[V, D]` in a chunk: all V or a multiple of 64; 4,096, fewer where 64 MiB of logits or the
  * adapter allow no more. `chunk` asks for another number.
  */
-export function chunkSize(
-  rec: Recorder,
-  { N, D, V, chunk }: { N: number; D: number; V: number; chunk?: number },
-): number {
+export function chunkSize(rec: Recorder, w: Tensor, { N, chunk }: { N: number; chunk?: number }): number {
+  const [V = 0, D = 0] = w.shape;
   if (chunk !== undefined && (chunk % 64 !== 0 || chunk <= 0)) {
     throw new RangeError(`logprobHead: chunk is ${chunk}; windows of w want a positive multiple of 64 rows.`);
   }
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = rec.gpu.limits;
   const most = Math.min(
     chunk ?? Math.min(CHUNK_COLUMNS, LOGITS_BYTES / (4 * Math.max(1, N))),
-    maxStorageBufferBindingSize / (4 * D), // the window of w
+    maxStorageBufferBindingSize / (BYTES[w.dtype] * D), // the window of w
     // Matrix products on software adapters read textures: a window beyond their size would miss that path.
     rec.gpu.adapterClass === "software" ? maxTextureDimension2D : Infinity,
   );

@@ -1,19 +1,22 @@
 /**
  * Linear layers: forward, the gradients of input, weight and bias. Weights are `[outputs, inputs]` as in PyTorch.
  *
- * Rows of activations beyond a tensor's extent are neither read into sums nor written. Under `rec.compute === "bf16"`
- * the inputs of the products are rounded to bf16; sums are float32 always.
+ * Rows of activations beyond a tensor's extent are neither read into sums nor written. Under the precision `bf16` what
+ * is stored in float32 is rounded to bf16 as it is read; sums are float32 always. A weight that one binding does not
+ * hold is read in windows of its rows.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { rowWindow, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { accumulateFlag } from "./matmul_simple.ts";
 import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
 import { matmulOp } from "./matmul_variants.ts";
-import { asMatrix } from "./pack.ts";
+import { asMatrix, bindableRows, type Precision } from "./operand.ts";
 
-/** Asks for one variant by name (tests, tuning); it must support the product. */
-interface VariantOption {
+interface ProductOptions {
+  /** By default `f32`. */
+  readonly precision?: Precision | undefined;
+  /** Asks for one variant by name (tests, tuning); it must support the product. */
   readonly variant?: string;
 }
 
@@ -22,7 +25,7 @@ export function linear(
   rec: Recorder,
   x: Tensor,
   w: Tensor,
-  options: { name: string; bias?: Tensor; residual?: Tensor; out?: Tensor } & VariantOption,
+  options: { name: string; bias?: Tensor; residual?: Tensor; out?: Tensor } & ProductOptions,
 ): Tensor {
   const left = asMatrix(x);
   const right = asMatrix(w);
@@ -36,12 +39,15 @@ export function linear(
   if (residual) wantShape(`linear ${options.name}: residual`, residual, [rows, columns]);
   // One dispatch may not bind a buffer both for reading and for writing.
   const inPlace = residual === y;
-  product(rec, options.variant, {
-    ...{ layout: "nt", left, right, result: y, rows, columns, depth, extent: x.extent },
-    ...(bias ? { bias } : {}),
-    ...(residual && !inPlace ? { residual } : {}),
-    accumulate: inPlace,
-  });
+  const { precision = "f32" } = options;
+  for (const { window, first, rows: held } of bindableRows(rec.gpu, right)) {
+    product(rec, options.variant, {
+      ...{ layout: "nt", left, right: window, result: y, rows, columns: held, depth, extent: x.extent },
+      ...(bias ? { bias: held < columns ? rowWindow(bias, first, first + held) : bias } : {}),
+      ...(residual && !inPlace ? { residual } : {}),
+      ...{ accumulate: inPlace, precision, resultFirst: first, resultStride: columns },
+    });
+  }
   return y;
 }
 
@@ -50,7 +56,7 @@ export function linearBackwardInput(
   rec: Recorder,
   dy: Tensor,
   w: Tensor,
-  options: { name: string; out?: Tensor; accumulate?: boolean } & VariantOption,
+  options: { name: string; out?: Tensor; accumulate?: boolean } & ProductOptions,
 ): Tensor {
   const left = asMatrix(dy);
   const right = asMatrix(w);
@@ -64,10 +70,13 @@ export function linearBackwardInput(
   }
   const dx = options.out ?? rec.tensor(options.name, [rows, columns], { extent: dy.extent });
   wantShape(`linearBackwardInput ${options.name}: dx`, dx, [rows, columns]);
-  const accumulate = options.accumulate ?? false;
-  product(rec, options.variant, {
-    ...{ layout: "nn", left, right, result: dx, rows, columns, depth, extent: dy.extent, accumulate },
-  });
+  const { precision = "f32" } = options;
+  for (const { window, first, rows: held } of bindableRows(rec.gpu, right)) {
+    product(rec, options.variant, {
+      ...{ layout: "nn", left, right: window, result: dx, rows, columns, depth: held, extent: dy.extent },
+      ...{ accumulate: first > 0 || (options.accumulate ?? false), precision, leftFirst: first },
+    });
+  }
   return dx;
 }
 
@@ -76,7 +85,7 @@ export function linearBackwardWeight(
   rec: Recorder,
   dy: Tensor,
   x: Tensor,
-  options: { dw: Tensor; accumulate?: Accumulate } & VariantOption,
+  options: { dw: Tensor; accumulate?: Accumulate } & ProductOptions,
 ): void {
   const left = asMatrix(dy);
   const right = asMatrix(x);
@@ -85,9 +94,13 @@ export function linearBackwardWeight(
   const { dw, accumulate = true } = options;
   if (depth !== inputRows) mismatch(`linearBackwardWeight ${dw.name}: dy and x differ in rows`, { dy, x });
   wantShape(`linearBackwardWeight: dw ${dw.name}`, dw, [rows, columns]);
-  product(rec, options.variant, {
-    ...{ layout: "tn", left, right, result: dw, rows, columns, depth, extent: dy.extent, accumulate },
-  });
+  const { precision = "f32" } = options;
+  for (const { window, first, rows: held } of bindableRows(rec.gpu, dw)) {
+    product(rec, options.variant, {
+      ...{ layout: "tn", left, right, result: window, rows: held, columns, depth, extent: dy.extent },
+      ...{ accumulate, precision, leftFirst: first },
+    });
+  }
 }
 
 /** Rows that one thread of the column sum adds up: short sums keep float32 errors small. */

@@ -3,10 +3,10 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { accumulateFlag, epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
-import { LAYOUT, productParams } from "./matmul_tile.ts";
+import { formatConstants, LAYOUT, productParams } from "./matmul_tile.ts";
 import type { MatmulProblem } from "./matmul_problem.ts";
 import type { Candidate } from "./tunable.ts";
-import { bf16Buffer } from "./pack.ts";
+import { operand, readFormat } from "./operand.ts";
 
 /** A GPU wants about this many workgroups; long reductions are split to reach it. */
 const WORKGROUPS = 256;
@@ -23,30 +23,30 @@ export function blockVariant(size: 64 | 128): Candidate<MatmulProblem> {
 }
 
 /** Whether both matrices consist of whole texels (packed ones always do) and results can be stored by fours. */
-function supportsTexels(rec: Recorder, { layout, rows, columns, depth }: MatmulProblem): boolean {
+function supportsTexels(_rec: Recorder, { layout, rows, columns, depth, precision }: MatmulProblem): boolean {
   if (columns % 4 !== 0) return false;
-  return rec.compute === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
+  return precision === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
 }
 
 function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void {
   const { layout, rows, columns, depth } = problem;
-  const bf16 = rec.compute === "bf16";
-  const left = bf16 ? bf16Buffer(rec, problem.left) : problem.left;
-  const right = bf16 ? bf16Buffer(rec, problem.right) : problem.right;
-  const h = bf16 ? 2 : 1;
-  const steps = size === 64 ? 16 * h : 16;
+  const [left, right] = bufferOperands(rec, problem);
+  const formats = formatConstants(left, right, layout);
+  const steps = size === 64 ? 16 * Math.min(formats.HL, formats.HR) : 16;
   const blocks = Math.ceil(rows / size) * Math.ceil(columns / size);
   const split = layout === "tn" ? splitLength(depth, blocks, steps) : depth;
   const splits = Math.max(1, Math.ceil(depth / split));
   const target = splits === 1 ? problem : {
     ...problem,
     accumulate: false,
+    resultFirst: 0,
+    resultStride: columns,
     result: rec.tensor(`${problem.result.name}.partial`, [splits * rows, columns]),
   };
   rec.dispatch("matmul_block", {
     constants: {
       LAYOUT: LAYOUT[layout],
-      H: h,
+      ...formats,
       BM: size,
       BN: size,
       BK: steps,
@@ -57,11 +57,18 @@ function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void 
       ...epilogueFlags(target),
     },
     bind: { left, right, ...epilogueBindings(target) },
-    params: { ...productParams(problem, left, right), split },
+    params: { ...productParams(target, left, right), split },
     grid: [...grid1d(rec.gpu, blocks), splits],
     flops: 2 * rows * columns * depth,
   });
   if (splits > 1) sumSplits(rec, problem, { partial: target.result, splits, split });
+}
+
+/** Both inputs from buffers. */
+function bufferOperands(rec: Recorder, { left, right, precision }: MatmulProblem): [Tensor, Tensor] {
+  const read = (matrix: Tensor) =>
+    operand(rec, matrix, { format: readFormat(matrix, precision), texture: false });
+  return [read(left), read(right)];
 }
 
 /** How many steps of the sum one workgroup takes: all, or fewer where the result has too few blocks. */
@@ -91,22 +98,25 @@ const COLUMNS = 4;
 export function rowsVariant(most: number): Candidate<MatmulProblem> {
   return {
     name: `rows_${most}`,
-    supports: (rec, { layout, rows, depth }) =>
-      layout === "nt" && rows <= most && (rec.compute === "bf16" || depth % 4 === 0),
+    supports: (_rec, { layout, rows, depth, precision }) =>
+      layout === "nt" && rows <= most && (precision === "bf16" || depth % 4 === 0),
     record: (rec, problem) => recordRows(rec, problem, most),
   };
 }
 
 function recordRows(rec: Recorder, problem: MatmulProblem, most: number): void {
-  const { rows, columns, depth } = problem;
-  const bf16 = rec.compute === "bf16";
-  const left = bf16 ? bf16Buffer(rec, problem.left) : problem.left;
-  const right = bf16 ? bf16Buffer(rec, problem.right) : problem.right;
+  const { rows, columns, depth, resultFirst = 0, resultStride = columns } = problem;
+  const [left, right] = bufferOperands(rec, problem);
   const { row_extent, left_stride, right_stride } = productParams(problem, left, right);
+  const { LEFT, RIGHT, HL, HR } = formatConstants(left, right, "nt");
   rec.dispatch("matmul_rows", {
-    constants: { H: bf16 ? 2 : 1, M: most, COLUMNS, VEC: 1, ...epilogueFlags(problem) },
+    constants: { LEFT, RIGHT, HL, HR, M: most, COLUMNS, VEC: 1, ...epilogueFlags(problem) },
     bind: { left, right, ...epilogueBindings(problem) },
-    params: { rows, columns, depth, row_extent, left_stride, right_stride },
+    params: {
+      ...{ rows, columns, depth, row_extent, left_stride, right_stride },
+      result_first: resultFirst,
+      result_stride: resultStride,
+    },
     grid: grid1d(rec.gpu, Math.ceil(columns / COLUMNS)),
     flops: 2 * rows * columns * depth,
   });

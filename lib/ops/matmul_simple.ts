@@ -2,6 +2,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { FORMAT, storedFormat } from "./operand.ts";
 import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
 
 /** Records a product with the simple kernel; under `bf16` it rounds its inputs as it loads them. */
@@ -10,7 +11,12 @@ export function recordSimple(rec: Recorder, problem: MatmulProblem): void {
   const extent = problem.extent ?? NO_EXTENT;
   const transposed = layout === "tn";
   rec.dispatch("matmul_simple", {
-    constants: { ...epilogueFlags(problem), VEC: 1, ROUND: rec.compute === "bf16" },
+    constants: {
+      ...epilogueFlags(problem),
+      VEC: 1,
+      ROUND: problem.precision === "bf16",
+      RIGHT: FORMAT[storedFormat(problem.right)],
+    },
     bind: { left: problem.left, right: problem.right, ...epilogueBindings(problem) },
     params: {
       rows,
@@ -18,10 +24,13 @@ export function recordSimple(rec: Recorder, problem: MatmulProblem): void {
       depth,
       row_extent: transposed ? NO_EXTENT : extent,
       depth_extent: transposed ? extent : NO_EXTENT,
-      left_row: transposed ? 1 : depth,
-      left_depth: transposed ? rows : 1,
+      left_row: transposed ? 1 : problem.left.shape[1]!,
+      left_depth: transposed ? problem.left.shape[1]! : 1,
       right_column: layout === "nt" ? depth : 1,
       right_depth: layout === "nt" ? 1 : columns,
+      left_first: problem.leftFirst ?? 0,
+      result_first: problem.resultFirst ?? 0,
+      result_stride: problem.resultStride ?? columns,
     },
     grid: grid1d(rec.gpu, Math.ceil(Math.ceil(rows / 4) * Math.ceil(columns / 4) / 64)),
     flops: 2 * rows * columns * depth,

@@ -3,9 +3,19 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
-import type { MatmulProblem } from "./matmul_problem.ts";
+import type { MatmulLayout, MatmulProblem } from "./matmul_problem.ts";
 import type { Candidate } from "./tunable.ts";
-import { bf16Buffer, bf16Columns, bf16Image, fitsColumns, fitsTexture, imageOf } from "./pack.ts";
+import {
+  bf16Columns,
+  fitsColumns,
+  fitsTexture,
+  FORMAT,
+  operand,
+  quadsOf,
+  readFormat,
+  storedFormat,
+  strideOf,
+} from "./operand.ts";
 
 /** What one thread computes, and where it reads. */
 interface Tile {
@@ -31,50 +41,52 @@ export function tileVariant(source: "image" | "buffer", tm: number, tn: number):
 }
 
 function supports(rec: Recorder, problem: MatmulProblem, tile: Tile): boolean {
-  const { layout, rows, columns, depth, left, right } = problem;
+  const { layout, rows, columns, depth, left, right, precision } = problem;
   const { tm, tn, source } = tile;
-  const bf16 = rec.compute === "bf16";
-  const perTexel = bf16 ? 8 : 4;
+  const [ofLeft, ofRight] = texelsOf(problem);
   // Results are stored four columns at a time; the rows of a batch in use come in multiples of 8.
   if (columns % 4 !== 0) return false;
-  if (byDepth(rec, problem, tile)) {
-    return depth % 4 === 0 &&
-      [left, right].every((m) => fitsTexture(rec, m, perTexel) && fitsColumns(rec, m));
+  const fitTextures = fitsTexture(rec, left, ofLeft) && fitsTexture(rec, right, ofRight);
+  if (byDepth(problem, tile)) {
+    return depth % 4 === 0 && fitTextures && [left, right].every((m) => fitsColumns(rec, m));
   }
   if (layout === "tn" && depth % 4 !== 0) return false;
-  // A texel of the right matrix spans `perTexel` columns of the result; in TN one of the left spans as many rows.
-  if (layout !== "nt" && tn % perTexel !== 0) return false;
-  if (layout === "tn" && tm % perTexel !== 0) return false;
-  if (source === "image") return fitsTexture(rec, left, perTexel) && fitsTexture(rec, right, perTexel);
+  // A texel of the right matrix spans that many columns of the result; in TN one of the left spans as many rows.
+  if (layout !== "nt" && tn % ofRight !== 0) return false;
+  if (layout === "tn" && tm % ofLeft !== 0) return false;
+  if (source === "image") return fitTextures;
   // A packed buffer's rows end in zeros; an f32 buffer's rows must be whole texels.
-  return bf16 || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
+  return precision === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
+}
+
+/** Elements of a texel of the left matrix and of the right one. */
+function texelsOf({ left, right, precision }: MatmulProblem): [number, number] {
+  return [4 * quadsOf(readFormat(left, precision)), 4 * quadsOf(readFormat(right, precision))];
 }
 
 /**
  * Whether both inputs come with a row for each step of the sum, as TN's do: of bf16's layouts that one is the fastest
  * (1.3 to 1.4 times on llvmpipe), since a texel's eight numbers then belong to one step and a round's code stays short.
  */
-function byDepth(rec: Recorder, { layout }: MatmulProblem, { tm, tn, source }: Tile): boolean {
-  return rec.compute === "bf16" && source === "image" && layout !== "tn" && tm % 8 === 0 && tn % 8 === 0;
+function byDepth({ layout, precision, right, leftFirst }: MatmulProblem, { tm, tn, source }: Tile): boolean {
+  return precision === "bf16" && source === "image" && layout !== "tn" && tm % 8 === 0 && tn % 8 === 0 &&
+    storedFormat(right) === "f32" && !leftFirst;
 }
 
 function record(rec: Recorder, problem: MatmulProblem, tile: Tile): void {
-  const { layout, rows, columns, depth } = problem;
+  const { layout, rows, columns, precision } = problem;
   const { tm, tn, lanes } = tile;
-  const bf16 = rec.compute === "bf16";
-  const image = tile.source === "image";
-  const turned = byDepth(rec, problem, tile);
-  const left = turned ? bf16Columns(rec, problem.left) : form(rec, problem.left, { bf16, image });
-  const right = turned && layout === "nt"
-    ? bf16Columns(rec, problem.right)
-    : form(rec, problem.right, { bf16, image });
+  const texture = tile.source === "image";
+  const turned = byDepth(problem, tile);
+  const form = (matrix: Tensor) => operand(rec, matrix, { format: readFormat(matrix, precision), texture });
+  const left = turned ? bf16Columns(rec, problem.left) : form(problem.left);
+  const right = turned && layout === "nt" ? bf16Columns(rec, problem.right) : form(problem.right);
   const lx = blockWidth(Math.ceil(columns / tn), tm < 8 ? lanes : 4);
   rec.dispatch("matmul_tile", {
     constants: {
       LAYOUT: turned ? LAYOUT.tn : LAYOUT[layout],
-      IMAGE: image,
-      BF16: bf16,
-      H: bf16 ? 2 : 1,
+      IMAGE: texture,
+      ...formatConstants(left, right, layout),
       TM: tm,
       TN: tn,
       LANES: lanes,
@@ -85,13 +97,20 @@ function record(rec: Recorder, problem: MatmulProblem, tile: Tile): void {
     bind: { left, right, ...epilogueBindings(problem) },
     params: productParams(problem, left, right),
     grid: grid1d(rec.gpu, Math.ceil(columns / (tn * lx)) * Math.ceil(rows / (tm * lanes / lx))),
-    flops: 2 * rows * columns * depth,
+    flops: 2 * rows * columns * problem.depth,
   });
+}
+
+/** What the tile and block kernels know of their inputs' formats. */
+export function formatConstants(left: Tensor, right: Tensor, layout: MatmulLayout) {
+  const [l, r] = [storedFormat(left), storedFormat(right)];
+  const [HL, HR] = [quadsOf(l), quadsOf(r)];
+  return { LEFT: FORMAT[l], RIGHT: FORMAT[r], HL, HR, H: layout === "nt" ? Math.max(HL, HR) : HL };
 }
 
 /** `struct Params` of the tile and block kernels, but for the block kernel's `split`; the stored forms give the strides. */
 export function productParams(problem: MatmulProblem, left: Tensor, right: Tensor) {
-  const { layout, rows, columns, depth } = problem;
+  const { layout, rows, columns, depth, leftFirst = 0, resultFirst = 0, resultStride = columns } = problem;
   const extent = problem.extent ?? NO_EXTENT;
   return {
     rows,
@@ -99,14 +118,12 @@ export function productParams(problem: MatmulProblem, left: Tensor, right: Tenso
     depth,
     row_extent: layout === "tn" ? NO_EXTENT : extent,
     depth_extent: layout === "tn" ? extent : NO_EXTENT,
-    left_stride: Math.floor(left.shape[1]! / (left.dtype === "bf16" ? 8 : 4)),
-    right_stride: Math.floor(right.shape[1]! / (right.dtype === "bf16" ? 8 : 4)),
+    left_stride: strideOf(left),
+    right_stride: strideOf(right),
+    left_first: leftFirst / (4 * quadsOf(storedFormat(left))),
+    result_first: resultFirst / 4,
+    result_stride: resultStride / 4,
   };
-}
-
-function form(rec: Recorder, matrix: Tensor, { bf16, image }: { bf16: boolean; image: boolean }): Tensor {
-  if (bf16) return image ? bf16Image(rec, matrix) : bf16Buffer(rec, matrix);
-  return image ? imageOf(rec, matrix) : matrix;
 }
 
 /** Tiles that lie side by side in a workgroup's block: `most`, or fewer where the result is narrow. */

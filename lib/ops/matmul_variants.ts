@@ -4,12 +4,12 @@
  * Number 0 takes any sizes on any adapter. `image_*` and `buffer_*` are for software adapters, `block_*` and `rows_*`
  * for GPUs (all run anywhere). Defaults depend on adapter class and sizes.
  */
-import type { Recorder } from "../gpu/recorder.ts";
 import { powerOfTwo } from "./grid.ts";
 import { blockVariant, rowsVariant } from "./matmul_block.ts";
 import type { MatmulProblem } from "./matmul_problem.ts";
 import { recordSimple } from "./matmul_simple.ts";
 import { tileVariant } from "./matmul_tile.ts";
+import { storedFormat } from "./operand.ts";
 import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 
 const candidates: readonly Candidate<MatmulProblem>[] = [
@@ -25,10 +25,13 @@ const candidates: readonly Candidate<MatmulProblem>[] = [
 
 /** The matrix product; classes are layout, input type, and the sizes' powers of two. */
 export const matmulOp: TunableOp<MatmulProblem> = new TunableOp("matmul", candidates, {
-  classOf: (rec, { layout, rows, columns, depth }) =>
-    `${layout} ${rec.compute} ${sizeClass(rows, columns, depth)}`,
+  classOf: (_rec, { layout, rows, columns, depth, precision, right }) => {
+    const stored = storedFormat(right);
+    const formats = stored === "f32" ? precision : `${precision}x${stored}`;
+    return `${layout} ${formats} ${sizeClass(rows, columns, depth)}`;
+  },
   defaults: (rec, problem) =>
-    rec.gpu.adapterClass === "gpu" ? gpuDefaults(problem) : softwareDefaults(rec, problem),
+    rec.gpu.adapterClass === "gpu" ? gpuDefaults(problem) : softwareDefaults(problem),
 });
 
 function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
@@ -38,14 +41,14 @@ function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
 }
 
 /** Copying to images pays where the product is large; few rows stream their weights from where they lie. */
-function softwareDefaults(rec: Recorder, problem: MatmulProblem): string[] {
-  const { layout, rows, columns, depth, residual } = problem;
-  if (layout === "nt" && rows <= 8 && rec.compute === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
-  if (rec.compute === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
+function softwareDefaults(problem: MatmulProblem): string[] {
+  const { layout, rows, columns, depth, residual, precision } = problem;
+  if (layout === "nt" && rows <= 8 && precision === "f32") return [`buffer_${powerOfTwo(rows)}x8`];
+  if (precision === "f32" && rows * columns * depth < 2 ** 21) return ["buffer_8x8"];
   if (rows * columns < 128 * 128) return ["image_8x8", "buffer_8x8"];
   const small = ["image_8x16", "buffer_8x16"];
   if (rows * columns < 256 * 256) return small;
   // Large tiles load less, but the code of a round must stay in the processor's caches beside its neighbour's.
-  const large = rec.compute === "bf16" ? "16x16" : layout === "tn" ? "8x16" : residual ? "12x16" : "16x16";
+  const large = precision === "bf16" ? "16x16" : layout === "tn" ? "8x16" : residual ? "12x16" : "16x16";
   return [`image_${large}`, ...small];
 }

@@ -137,10 +137,8 @@ function recordMicroBatch(
   setup: TrainSetup,
   tensors: EngineTensors,
 ): { rec: Recorder; forms: Prepared | undefined } {
-  const rec = new Recorder(gpu, tensors.batch.counts);
-  rec.compute = setup.compute;
   const forms = setup.compute === "bf16" ? new Prepared(gpu) : undefined;
-  rec.prepared = forms;
+  const rec = new Recorder(gpu, tensors.batch.counts, { prepared: forms });
   const { batch } = tensors;
   const pass = passOf(gpu, setup, batch);
   const { logp, saved } = modelForward(rec, pass, { checkpointing: setup.checkpointing });

@@ -14,7 +14,7 @@ import {
   writeBatch,
 } from "../model/batch_tensors.ts";
 import { modelForward, type ModelPass } from "../model/model.ts";
-import type { ParamStore } from "../model/params.ts";
+import { type ParamStore, withPrecision } from "../model/params.ts";
 import { ropeTable } from "../model/rope_table.ts";
 import { segmentSums } from "../ops/preference.ts";
 
@@ -107,7 +107,6 @@ export function recordScore(
   { batch, results }: { batch: BatchTensors; results: Tensor },
 ): Recorder {
   const rec = new Recorder(gpu, batch.counts);
-  rec.compute = setup.compute;
   const { logp } = modelForward(rec, passOf(gpu, setup, batch));
   const ldAlpha = setup.ldAlpha ?? 1;
   rec.scope("sums", () => segmentSums(rec, { logp, segments: batch.segments }, { results, ldAlpha }));
@@ -115,8 +114,12 @@ export function recordScore(
 }
 
 /** The model on a batch. */
-export function passOf(gpu: Gpu, { params, positions }: ProgramSetup, batch: BatchTensors): ModelPass {
-  return { params, batch, ropeTable: ropeTable(gpu, params, positions) };
+export function passOf(
+  gpu: Gpu,
+  { params, positions, compute }: ProgramSetup,
+  batch: BatchTensors,
+): ModelPass {
+  return { params: withPrecision(params, compute), batch, ropeTable: ropeTable(gpu, params, positions) };
 }
 
 /** How compiling is followed. */

@@ -52,11 +52,11 @@ export class Bench {
   #expected: Float32Array[] | undefined;
 
   private constructor(readonly gpu: Gpu, readonly problem: Problem, readonly watch: Stopwatch) {
-    Object.entries(problem.tensors).forEach(([name, { shape, data, output }], i) => {
-      const dtype: Dtype = data instanceof Uint32Array ? "u32" : "f32";
+    Object.entries(problem.tensors).forEach(([name, { shape, dtype: given, data, output }], i) => {
+      const dtype: Dtype = given ?? (data instanceof Uint32Array ? "u32" : "f32");
       const tensor = residentTensor(gpu, name, shape, { dtype });
       this.#tensors[name] = tensor;
-      const content = data ?? randomNumbers(tensor.sizeBytes / 4, i + 1);
+      const content = data ?? randomContent(tensor, i + 1);
       writeTensor(gpu, tensor, content);
       if (output) this.#before[name] = content;
     });
@@ -179,6 +179,17 @@ function relativeError(a: Float32Array, b: Float32Array): number {
   }
   const error = Math.sqrt(squares / Math.max(norm, 1e-30));
   return Number.isNaN(error) ? Infinity : error;
+}
+
+/** A float tensor's content; numbers of 16 bits have the magnitudes from 1/4 to 1. */
+function randomContent(
+  { dtype, sizeBytes }: Tensor,
+  seed: number,
+): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  const numbers = randomNumbers(sizeBytes / 4, seed);
+  if (dtype === "f32") return numbers;
+  const [kept, added] = dtype === "f16" ? [0x87ff87ff, 0x34003400] : [0x80ff80ff, 0x3e803e80];
+  return new Uint32Array(numbers.buffer).map((word) => ((word & kept!) + added!) >>> 0);
 }
 
 /** Random numbers repeat after so many: a prime, so that no two rows or columns of a matrix are alike. */

@@ -41,11 +41,11 @@ const tunedMatmul = tunedOp(matmulOp, {
 function matmulParts(product: MatmulProblem, most: number): ExampleParts<MatmulProblem> {
   const sizes = partOf(product, most);
   const { rows, columns, depth } = sizes;
-  const { accumulate } = product;
+  const { accumulate, precision } = product;
   const { left, right, result } = shapesOf(sizes);
   const tensors: Record<string, ProblemTensor> = {
     left: { shape: left },
-    right: { shape: right },
+    right: { shape: right, dtype: product.right.dtype },
     result: { shape: result, output: true },
     ...(product.bias ? { bias: { shape: [columns] } } : {}),
     ...(product.residual ? { residual: { shape: result } } : {}),
@@ -56,7 +56,15 @@ function matmulParts(product: MatmulProblem, most: number): ExampleParts<MatmulP
     // Sums of the same numbers in another order differ by about 6e-8 · √depth; under bf16 both round their inputs alike.
     tolerance: 2e-5,
     assemble: (t) => ({
-      ...{ ...sizes, left: t.left!, right: t.right!, result: t.result!, accumulate, extent: undefined },
+      ...{
+        ...sizes,
+        left: t.left!,
+        right: t.right!,
+        result: t.result!,
+        accumulate,
+        precision,
+        extent: undefined,
+      },
       ...(t.bias ? { bias: t.bias } : {}),
       ...(t.residual ? { residual: t.residual } : {}),
     }),
@@ -98,7 +106,7 @@ function decodeParts(
     flops: 2 * rows * columns * depth,
     tensors: {
       x: { shape: [rows, depth] },
-      w: { shape: [columns, depth], lasting: true },
+      w: { shape: [columns, depth], dtype: w.dtype, lasting: true },
       y: { shape: [rows, outputs], output: true },
       ...(norm ? { gain: { shape: [depth] } } : {}),
       ...(bias ? { bias: { shape: [columns] } } : {}),

@@ -11,6 +11,7 @@ import { createDecoder, createPromptTensors, recordDecodeStep, recordPrefill } f
 import { modelBackward, modelForward } from "../model/model.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
 import { createPolicy } from "../model/adapters.ts";
+import { withPrecision } from "../model/params.ts";
 import { ropeTable } from "../model/rope_table.ts";
 import type { RunHooks } from "../events.ts";
 import { type CachedChoice, cachePath, type Choices, readChoices, writeChoices } from "./cache.ts";
@@ -69,8 +70,7 @@ function recordBatch(twin: Gpu, work: ModelWork, capacity: BatchCapacity): void 
   const params = createPolicy(twin, config, { lora: work.lora, trainable: training });
   const batch = createBatchTensors(twin, capacity);
   const rec = new Recorder(twin, batch.counts);
-  rec.compute = work.compute;
-  const pass = { params, batch, ropeTable: ropeTable(twin, params, 1) };
+  const pass = { params: withPrecision(params, work.compute), batch, ropeTable: ropeTable(twin, params, 1) };
   const { saved } = modelForward(rec, pass, { checkpointing });
   if (!training) return;
   const coef = rec.tensor("coef", [capacity.targets], { extent: Extent.targets });
@@ -83,14 +83,11 @@ function recordGeneration(
   { slots, positions, prefill }: NonNullable<ModelWork["generation"]>,
 ): void {
   const params = createPolicy(twin, config, { lora, trainable: false });
-  const decoder = createDecoder(twin, params, { slots, positions, block: 1 });
+  const decoder = createDecoder(twin, withPrecision(params, compute), { slots, positions, block: 1 });
   const prompts = createPromptTensors(twin, prefill);
   const rec = new Recorder(twin, prompts.counts);
-  rec.compute = compute;
   recordPrefill(rec, decoder, prompts);
-  const step = new Recorder(twin);
-  step.compute = compute;
-  step.prepared = new Prepared(twin);
+  const step = new Recorder(twin, undefined, { prepared: new Prepared(twin) });
   recordDecodeStep(step, decoder, { slots, greedy: true });
 }
 

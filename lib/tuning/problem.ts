@@ -4,12 +4,14 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { makeTensor, type Tensor } from "../gpu/tensor.ts";
+import { type Dtype, makeTensor, type Tensor } from "../gpu/tensor.ts";
 import type { TunableOp } from "../ops/tunable.ts";
 
 /** A tensor of a problem: random numbers unless `data` is given. */
 export interface ProblemTensor {
   readonly shape: readonly number[];
+  /** By default `u32` where `data` is, else `f32`. */
+  readonly dtype?: Dtype;
   readonly data?: Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
   /** Written by the op: compared between variants. */
   readonly output?: boolean;
@@ -75,7 +77,6 @@ export function tunedOp<P>(
         gpu,
         see && ((key, problem, rec) => {
           const planner = new Recorder(rec.gpu);
-          planner.compute = rec.compute;
           const example = () => exampleOf(op, key, { problem, planner, parts: partsOf(problem, rec.gpu) });
           see({ key, flops: flopsOf(problem), example });
         }),
@@ -89,9 +90,13 @@ function exampleOf<P>(
   { problem, planner, parts }: { problem: P; planner: Recorder; parts: ExampleParts<P> },
 ): Problem {
   const { flops, tensors, tolerance, assemble } = parts;
-  const { compute, gpu } = planner;
+  const { gpu } = planner;
   const planned = assemble(
-    Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, makeTensor(name, shape)])),
+    Object.fromEntries(
+      Object.entries(tensors).map((
+        [name, { shape, dtype = "f32" }],
+      ) => [name, makeTensor(name, shape, { dtype })]),
+    ),
   );
   const variants = op.candidates
     .filter(({ only }) => only === undefined || only === gpu.adapterClass)
@@ -105,9 +110,6 @@ function exampleOf<P>(
     variants,
     fallback: variants.includes(usual) ? usual : op.default(planner, planned).name,
     tolerance,
-    record: (rec, variant, made) => {
-      rec.compute = compute;
-      op.record(rec, assemble(made), variant);
-    },
+    record: (rec, variant, made) => op.record(rec, assemble(made), variant),
   };
 }

@@ -4,13 +4,16 @@
  */
 import type { AdapterClass, Limits } from "../../lib/gpu/device.ts";
 import type { Recorder } from "../../lib/gpu/recorder.ts";
-import type { ExtentIndex, Tensor } from "../../lib/gpu/tensor.ts";
+import { encodeFloats } from "../../lib/formats/dtype.ts";
+import type { Dtype, ExtentIndex, Tensor } from "../../lib/gpu/tensor.ts";
 
 /** A tensor of a case. */
 export interface CaseTensor {
   readonly shape: readonly number[];
   /** What it holds before the op runs; without it NaN. */
   readonly data?: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+  /** The data's numbers, all of which it holds exactly, are stored in 16 bits. */
+  readonly stored?: "bf16" | "f16";
   /** Rows in use are bounded by `counts[extent]`. */
   readonly extent?: ExtentIndex;
   /** The op makes it, under the name that it has here; the runner gives it this tensor. */
@@ -63,7 +66,6 @@ export interface OpCase {
   readonly inPlace?: boolean;
   /** Rows in use, see `Recorder.counts`; by default all. */
   readonly counts?: readonly number[];
-  readonly compute?: "f32" | "bf16";
   /** The kernels of this class of adapter are taken, whatever the adapter. */
   readonly adapterClass?: AdapterClass;
   /** Limits below those of the adapter. */
@@ -87,4 +89,16 @@ export function spell(options: Readonly<Record<string, number | string | boolean
     .filter(([, value]) => value !== undefined && value !== false)
     .map(([key, value]) => value === true ? key : `${key} ${value}`)
     .join(" ");
+}
+
+/** The type that a case's tensor has on the GPU. */
+export function dtypeOf({ data, stored }: CaseTensor): Dtype {
+  return stored ?? (data instanceof Uint32Array ? "u32" : "f32");
+}
+
+/** What it holds there, as `dtypeOf` says. */
+export function contentOf({ data, stored }: CaseTensor): CaseTensor["data"] {
+  if (!data || !stored) return data;
+  const bytes = encodeFloats(data as Float32Array<ArrayBuffer>, stored === "bf16" ? "BF16" : "F16");
+  return new Uint32Array(bytes.slice().buffer);
 }

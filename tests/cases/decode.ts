@@ -1,8 +1,8 @@
 /** Products of a few rows while decoding, with what is fused into them, in every form of the weights. */
 import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
-import { toBf16 } from "../reference/matmul.ts";
+import { toBf16, toF16 } from "../reference/matmul.ts";
 import { linear, rmsnorm, swiglu } from "../reference/ops.ts";
-import { type CaseTensors, float64, type OpCase, spell } from "./case.ts";
+import { type CaseTensor, type CaseTensors, float64, type OpCase, spell } from "./case.ts";
 import { randomNormal } from "./random.ts";
 
 /** Sizes of a case: B rows of D inputs, N outputs. */
@@ -16,6 +16,10 @@ export interface DecodeSizes {
   readonly swiglu?: boolean;
   readonly variant?: DecodeVariant;
   readonly form?: WeightForm;
+  /** How the weights are stored. */
+  readonly stored?: "bf16" | "f16";
+  /** Bytes that a binding holds at most. */
+  readonly binding?: number;
   /** Rows that a texture has at most: more weights are read by windows. */
   readonly textureRows?: number;
 }
@@ -31,9 +35,10 @@ export function decodeCase(sizes: DecodeSizes): OpCase {
     kernels: ["decode_linear"],
     flops: 2 * B * rows * D,
     ...(textureRows ? { limits: { maxTextureDimension2D: textureRows } } : {}),
+    ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     tensors: () => ({
       x: { shape: [B, D], data: randomNormal(B * D, 1) },
-      w: { shape: [rows, D], data: randomNormal(rows * D, 2, 1 / Math.sqrt(D)) },
+      w: weightsOf([rows, D], sizes.stored),
       ...(sizes.norm ? { gain: { shape: [D], data: randomNormal(D, 3) } } : {}),
       ...(sizes.bias ? { bias: { shape: [N], data: randomNormal(N, 4) } } : {}),
       ...(sizes.residual ? { residual: { shape: [B, N], data: randomNormal(B * N, 5) } } : {}),
@@ -58,9 +63,15 @@ export function decodeCase(sizes: DecodeSizes): OpCase {
   };
 }
 
+function weightsOf([rows, D]: [number, number], stored: "bf16" | "f16" | undefined): CaseTensor {
+  const data = randomNormal(rows * D, 2, 1 / Math.sqrt(D));
+  const round = stored === "bf16" ? toBf16 : toF16;
+  return stored ? { shape: [rows, D], data: data.map(round), stored } : { shape: [rows, D], data };
+}
+
 function expectedOf(t: CaseTensors, { B, D, N, form, swiglu: gated }: DecodeSizes): Float64Array {
   const rows = gated ? 2 * N : N;
-  const w = form!.startsWith("bf16") ? float64(t.w).map(toBf16) : float64(t.w);
+  const w = form!.startsWith("bf16") && !t.w!.stored ? float64(t.w).map(toBf16) : float64(t.w);
   const input = t.gain
     ? rmsnorm(float64(t.x), float64(t.gain), { rows: B, width: D, eps: EPS }).y
     : float64(t.x);
@@ -97,7 +108,16 @@ function formsOf(D: number): WeightForm[] {
   return FORMS.filter((form) => form === "buffer" || (form === "image" ? D % 4 === 0 : D % 8 === 0));
 }
 
+/** Weights stored in 16 bits are read as they are. */
+const STORED: readonly DecodeSizes[] = SIZES.filter(({ D }) => D % 8 === 0).flatMap((sizes) =>
+  (["bf16", "f16"] as const).flatMap((stored) =>
+    (["buffer", "image"] as const).map((kind) => ({ ...sizes, stored, form: `${stored} ${kind}` as const }))
+  )
+);
+
 export const decodeCases: readonly OpCase[] = [
+  ...STORED.map(decodeCase),
+  decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, binding: 4 * 64 * 100 }),
   ...SIZES.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),
   ...(["image", "bf16 image"] as const).map((form) =>
     decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, form, textureRows: 64 })

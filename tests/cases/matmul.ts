@@ -2,9 +2,12 @@
 import { Extent } from "../../lib/gpu/tensor.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
 import type { MatmulLayout } from "../../lib/ops/matmul_problem.ts";
-import { matmulNN, matmulNT, matmulTN, toBf16 } from "../reference/matmul.ts";
+import type { Precision } from "../../lib/ops/operand.ts";
+import { matmulNN, matmulNT, matmulTN, toBf16, toF16 } from "../reference/matmul.ts";
 import { type CaseTensor, type CaseTensors, type OpCase, spell } from "./case.ts";
 import { randomNormal } from "./random.ts";
+
+type Floats = Float32Array<ArrayBuffer>;
 
 /** Sizes of a case: a linear layer of K inputs and N outputs on M rows, whatever the layout. */
 export interface MatmulSizes {
@@ -12,7 +15,11 @@ export interface MatmulSizes {
   readonly M: number;
   readonly N: number;
   readonly K: number;
-  readonly compute?: "f32" | "bf16";
+  readonly compute?: Precision;
+  /** `nt`, `nn`: how the weights are stored. */
+  readonly stored?: "bf16" | "f16";
+  /** Bytes that a binding holds at most: larger weights, or gradients of them, come in windows of rows. */
+  readonly binding?: number;
   readonly variant?: string;
   /** `nt`: added to the product; `inPlace`: the residual is where the result goes. */
   readonly bias?: boolean;
@@ -48,7 +55,7 @@ export function matmulCase(sizes: MatmulSizes): OpCase {
       .trim(),
     kernels: KERNELS,
     flops: 2 * M * N * K,
-    compute,
+    ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     ...(counts ? { counts } : {}),
     tensors: () => tensorsOf(sizes),
     record: (rec, t) => recordCase(rec, t, sizes),
@@ -73,7 +80,7 @@ function gradientOf({ layout, M, N, K, accumulate }: MatmulSizes): OpCase["gradi
 }
 
 function tensorsOf(sizes: MatmulSizes): CaseTensors {
-  const { layout, M, N, K, used = M, size = 1, bias, residual, earlier } = sizes;
+  const { layout, M, N, K, used = M, size = 1, bias, residual, earlier, stored } = sizes;
   const extent = used < M ? Extent.tokens : undefined;
   const rows = (columns: number, seed: number, scale = size): CaseTensor => ({
     shape: [M, columns],
@@ -84,28 +91,34 @@ function tensorsOf(sizes: MatmulSizes): CaseTensors {
     shape,
     data: randomNormal(shape[0] * shape[1], seed, scale),
   });
+  const weights = (): CaseTensor => {
+    const { shape, data } = matrix([N, K], 2);
+    return stored
+      ? { shape, data: (data as Floats).map(stored === "bf16" ? toBf16 : toF16), stored }
+      : { shape, data };
+  };
   const before = (shape: readonly [number, number]): CaseTensor =>
     sizes.accumulate && earlier !== 0 ? matrix(shape, 5, 1) : { shape };
   if (layout === "nt") {
     return {
       x: rows(K, 1),
-      w: matrix([N, K], 2),
+      w: weights(),
       ...(bias ? { bias: { shape: [N], data: randomNormal(N, 4) } } : {}),
       ...(residual === true ? { residual: rows(N, 5, 1) } : {}),
       y: residual === "inPlace" ? rows(N, 5, 1) : { shape: [M, N], extent },
     };
   }
   return layout === "nn"
-    ? { dy: rows(N, 3), w: matrix([N, K], 2), dx: { ...before([M, K]), extent } }
+    ? { dy: rows(N, 3), w: weights(), dx: { ...before([M, K]), extent } }
     : { dy: rows(N, 3), x: rows(K, 1), dw: before([N, K]) };
 }
 
 function recordCase(
   rec: Parameters<OpCase["record"]>[0],
   t: Parameters<OpCase["record"]>[1],
-  { layout, variant, residual, accumulate }: MatmulSizes,
+  { layout, variant, residual, accumulate, compute: precision }: MatmulSizes,
 ): void {
-  const pick = variant === undefined ? {} : { variant };
+  const pick = { precision, ...(variant === undefined ? {} : { variant }) };
   if (layout === "nt") {
     const around = residual === "inPlace" ? { residual: t.y! } : t.residual ? { residual: t.residual } : {};
     linear(rec, t.x!, t.w!, {
@@ -130,8 +143,11 @@ function recordCase(
 function expectedOf(t: CaseTensors, sizes: MatmulSizes): Float64Array {
   const { layout, M, N, K, used = M, compute, residual, accumulate, earlier } = sizes;
   const round = compute === "bf16" ? toBf16 : (value: number) => value;
-  const read = (name: string, columns: number, count = used) =>
-    Float64Array.from((t[name]!.data as Float32Array).subarray(0, count * columns), round);
+  const read = (name: string, columns: number, count = used) => {
+    const { data, stored } = t[name]!;
+    const values = (data as Float32Array).subarray(0, count * columns);
+    return Float64Array.from(values, stored ? (value) => value : round); // what is stored is not rounded again
+  };
   const plain = (name: string) => t[name]!.data as Float32Array;
   if (layout === "nt") {
     const y = matmulNT(read("x", K), read("w", K, N), { M: used, N, K });

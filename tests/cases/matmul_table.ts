@@ -85,6 +85,43 @@ const magnitudes: MatmulSizes[] = [1e15, 1e-15].flatMap((size) =>
   ["simple", "image_8x8", "block_64"].map((variant) => ({ layout: "nt", M: 16, N: 16, K: 64, variant, size }))
 );
 
+/** Weights stored in 16 bits, read beside inputs in float32 and rounded ones. */
+const stored: MatmulSizes[] = (["nt", "nn"] as const).flatMap((layout) =>
+  [...FAMILIES, "image_16x16", "block_128"].flatMap((variant) => [
+    ...(["bf16", "f16"] as const).map((stored) => ({ layout, M: 72, N: 136, K: 200, stored, variant })),
+    { layout, M: 24, N: 40, K: 16, stored: "f16" as const, variant },
+    { layout, M: 24, N: 40, K: 48, compute: "bf16" as const, stored: "f16" as const, variant },
+    { layout, M: 24, N: 40, K: 48, compute: "bf16" as const, stored: "bf16" as const, variant },
+  ])
+);
+const storedRows: MatmulSizes[] = (["bf16", "f16"] as const).flatMap((stored) =>
+  COMPUTES.flatMap((compute) =>
+    ([["rows_1", 1], ["rows_4", 3], ["buffer_1x8", 1]] as const).map(([variant, M]) => ({
+      ...{ layout: "nt" as const, M, N: 36, K: 176, compute, stored, variant },
+    }))
+  )
+);
+
+/** Holds 64 rows of 80 numbers, and any other tensor of these cases. */
+const BINDING = 4 * 64 * 80;
+
+/** Weights that no binding holds whole: windows of 64 rows (stored in 16 bits: of 128), and a last one of what is left. */
+const windows: MatmulSizes[] = ["simple", "image_8x8", "block_64"].flatMap((variant) => {
+  const sizes = { M: 24, N: 200, K: 80, variant };
+  return [
+    ...COMPUTES.flatMap((compute) =>
+      LAYOUTS.map((layout): MatmulSizes => ({ layout, ...sizes, compute, binding: BINDING }))
+    ),
+    { layout: "nt", ...sizes, binding: BINDING, bias: true, residual: true },
+    { layout: "nt", ...sizes, binding: BINDING, bias: true, residual: "inPlace" },
+    { layout: "nn", ...sizes, binding: BINDING, accumulate: true },
+    { layout: "tn", ...sizes, binding: BINDING, accumulate: "step", earlier: 1 },
+    ...(["nt", "nn"] as const).map((layout): MatmulSizes => ({
+      ...{ layout, ...sizes, stored: "bf16", binding: BINDING },
+    })),
+  ];
+});
+
 export const matmulCases: readonly OpCase[] = [
   ...variants,
   ...rows,
@@ -94,4 +131,7 @@ export const matmulCases: readonly OpCase[] = [
   ...steps,
   ...long,
   ...magnitudes,
+  ...stored,
+  ...storedRows,
+  ...windows,
 ].map(matmulCase);

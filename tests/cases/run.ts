@@ -8,7 +8,7 @@ import { createBuffer, type Gpu, readBuffer } from "../../lib/gpu/device.ts";
 import { Plan } from "../../lib/gpu/plan.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { byteSize, makeTensor, type Tensor } from "../../lib/gpu/tensor.ts";
-import type { CaseTensor, CaseTensors, Expected, OpCase } from "./case.ts";
+import { type CaseTensor, type CaseTensors, contentOf, dtypeOf, type Expected, type OpCase } from "./case.ts";
 
 const BAND_BYTES = 256;
 const CANARY = 0x7fc0dead; // a NaN that no arithmetic produces
@@ -18,17 +18,13 @@ export type Contents = Record<string, Float32Array<ArrayBuffer>>;
 
 /** What goes wrong in a case, in words; nothing where all is well. */
 export async function runCase(gpu: Gpu, one: OpCase): Promise<string[]> {
-  const { adapterClass = gpu.adapterClass, limits, counts, compute = "f32" } = one;
+  const { adapterClass = gpu.adapterClass, limits, counts } = one;
   const tensors = one.tensors();
   const asked = { ...gpu, adapterClass, limits: { ...gpu.limits, ...limits } };
-  const setup = (rec: Recorder) => {
-    rec.compute = compute;
-  };
   try {
     const found = await runTensors(asked, tensors, {
       record: one.record,
       ...(counts ? { counts } : {}),
-      setup,
     });
     return one.expected(tensors).flatMap((expected) => objections(expected, found, tensors));
   } catch (error) {
@@ -39,11 +35,10 @@ export async function runCase(gpu: Gpu, one: OpCase): Promise<string[]> {
 /** A case recorded over virtual tensors: what it would do on this Gpu, which may be a null one. */
 export function planCase(gpu: Gpu, one: OpCase): Recorder {
   const rec = new Recorder(gpu);
-  rec.compute = one.compute ?? "f32";
   const given = Object.entries(one.tensors()).filter(([, { made }]) => !made);
-  const tensors = given.map(([name, { shape, data, extent }]) => {
-    const dtype = data instanceof Uint32Array ? "u32" : "f32";
-    return [name, rec.tensor(name, shape, { dtype, extent })] as const;
+  const tensors = given.map(([name, spec]) => {
+    const { shape, extent } = spec;
+    return [name, rec.tensor(name, shape, { dtype: dtypeOf(spec), extent })] as const;
   });
   one.record(rec, Object.fromEntries(tensors));
   return rec;
@@ -156,8 +151,9 @@ export function countsTensor(gpu: Gpu, counts: readonly number[]): Tensor {
   return makeTensor("counts", [8], { dtype: "u32", place: { buffer, offset: 0 } });
 }
 
-function guarded(gpu: Gpu, name: string, { shape, data, extent, made }: CaseTensor): Tensor {
-  const dtype = data instanceof Uint32Array ? "u32" : "f32";
+function guarded(gpu: Gpu, name: string, spec: CaseTensor): Tensor {
+  const { shape, extent, made } = spec;
+  const dtype = dtypeOf(spec), data = contentOf(spec);
   const size = byteSize(shape, dtype);
   const total = BAND_BYTES + Math.ceil(size / 16) * 16 + BAND_BYTES;
   const words = new Uint32Array(total / 4).fill(CANARY);

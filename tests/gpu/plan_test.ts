@@ -30,6 +30,15 @@ Deno.test("template: expressions follow precedence and round down", () => {
   }
 });
 
+Deno.test("template: an include has constants of its own", () => {
+  const part = "var ${NAME}: array<u32, ${SIZE * H}>;";
+  const text = "#include part NAME=left SIZE=2*H\n#include part NAME=right SIZE=H";
+  assertEquals(
+    expand(text, { H: 3 }, () => part),
+    "var left: array<u32, 18>;\nvar right: array<u32, 9>;",
+  );
+});
+
 Deno.test("template: loops, conditions, includes and insertions", () => {
   const source = [
     "#include head",

@@ -18,11 +18,9 @@ testCases(decodeCases);
 Deno.test("decodeLinear: images are used where somebody keeps them, bf16 where it is asked for and fits", () => {
   const formOf = (adapter: "software" | "gpu", D: number, options: { kept?: boolean; bf16?: boolean }) => {
     const gpu = nullGpu(adapter);
-    const rec = new Recorder(gpu);
-    if (options.kept) rec.prepared = new Prepared(gpu);
-    if (options.bf16) rec.compute = "bf16";
+    const rec = new Recorder(gpu, undefined, options.kept ? { prepared: new Prepared(gpu) } : {});
     const w = residentTensor(gpu, "w", [16, D]);
-    decodeLinear(rec, rec.tensor("x", [1, D]), w, { name: "y" });
+    decodeLinear(rec, rec.tensor("x", [1, D]), w, { name: "y", precision: options.bf16 ? "bf16" : "f32" });
     const step = rec.steps.at(-1)!;
     return step.kind === "dispatch" ? step.bindings.find(({ name }) => name === "w")!.tensor : undefined;
   };

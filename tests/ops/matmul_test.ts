@@ -5,7 +5,7 @@ import { Recorder } from "../../lib/gpu/recorder.ts";
 import { Extent, residentTensor, rowWindow, type Tensor } from "../../lib/gpu/tensor.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
 import { matmulOp } from "../../lib/ops/matmul_variants.ts";
-import { bf16Buffer } from "../../lib/ops/pack.ts";
+import { bf16Buffer } from "../../lib/ops/operand.ts";
 import { matmulTolerance } from "../cases/matmul.ts";
 import { matmulCases } from "../cases/matmul_table.ts";
 import { difference, randomNormal, runOp, testCases, testGpu } from "../harness.ts";
@@ -49,6 +49,7 @@ Deno.test("the variant that sizes and adapter class get by default", () => {
     const result = residentTensor(gpu, "y", [rows, columns]);
     return matmulOp.choose(rec, {
       ...{ layout: "nt", left, right, result, rows, columns, depth, extent: undefined, accumulate: false },
+      precision: "f32",
     }).name;
   };
   assertEquals(chosen("gpu", [1024, 4096], 4096), "block_128");

@@ -85,8 +85,17 @@ export function columnSums(x: Float64Array, width: number): Float64Array {
 
 /** Rounds to bf16, nearest even, by the value and not by the bits. */
 export function toBf16(value: number): number {
+  return roundTo(value, { smallest: -126, bits: 7 });
+}
+
+/** Rounds to f16, nearest even, by the value and not by the bits; for values within its range. */
+export function toF16(value: number): number {
+  return roundTo(value, { smallest: -14, bits: 10 });
+}
+
+function roundTo(value: number, { smallest, bits }: { smallest: number; bits: number }): number {
   if (value === 0 || !Number.isFinite(value)) return value;
-  const unit = 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(value)))) - 7);
+  const unit = 2 ** (Math.max(smallest, Math.floor(Math.log2(Math.abs(value)))) - bits);
   const scaled = value / unit;
   const floor = Math.floor(scaled);
   const rest = scaled - floor;

@@ -1,10 +1,65 @@
 /**
- * The forms in which matrix products read their inputs: packed bf16 (rounded to nearest even, eight to a texel), and
- * texture images. Each is recorded once for as long as the tensor is not written again.
+ * Operand: a matrix as kernels read it, in a format of 16-byte texels from a buffer or a texture
+ * (kernels/operand.wgsl). What is stored in float32 is read as it is or rounded to bf16, to nearest even; what is
+ * stored in 16 bits is read as stored. Every form is recorded once for as long as the tensor is not written again.
  */
+import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { makeTensor, type Tensor } from "../gpu/tensor.ts";
+import { BYTES, makeTensor, type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+
+/** What products round float32 inputs to; sums are float32 always. */
+export type Precision = "f32" | "bf16";
+
+/** A texel's elements: four f32, or eight bf16 or f16. */
+export type Format = "f32" | "bf16" | "f16";
+
+/** The constants FORMAT, LEFT and RIGHT. */
+export const FORMAT: Readonly<Record<Format, number>> = { f32: 0, bf16: 1, f16: 2 };
+
+/** Quads of elements in a texel: the constants HL, HR and H. */
+export function quadsOf(format: Format): 1 | 2 {
+  return format === "f32" ? 1 : 2;
+}
+
+/** The format that a matrix is stored in. */
+export function storedFormat({ dtype }: Tensor): Format {
+  return dtype === "bf16" || dtype === "f16" ? dtype : "f32";
+}
+
+/** The format that a product reads a matrix in. */
+export function readFormat(matrix: Tensor, precision: Precision): Format {
+  const stored = storedFormat(matrix);
+  return stored === "f32" && precision === "bf16" ? "bf16" : stored;
+}
+
+/** Texels of a row of a form; in a buffer, from one row to the next. */
+export function strideOf(form: Tensor): number {
+  return Math.floor(form.shape[1]! * BYTES[form.dtype] / 16);
+}
+
+/** A matrix in a format, which is its own or bf16, from a texture or a buffer. */
+export function operand(
+  rec: Recorder,
+  matrix: Tensor,
+  { format, texture }: { format: Format; texture: boolean },
+): Tensor {
+  if (storedFormat(matrix) !== "f32") return texture ? storedImage(rec, matrix) : matrix;
+  if (format === "bf16") return texture ? bf16Image(rec, matrix) : bf16Buffer(rec, matrix);
+  return texture ? imageOf(rec, matrix) : matrix;
+}
+
+/**
+ * The windows of a matrix's rows that one binding holds, and on software adapters one texture: all rows, or multiples
+ * of 64, so that windows begin at multiples of 256 bytes whatever the width.
+ */
+export function bindableRows(gpu: Gpu, matrix: Tensor): RowWindow[] {
+  const [rows, columns] = matrix.shape as [number, number];
+  const { maxStorageBufferBindingSize, maxTextureDimension2D } = gpu.limits;
+  const bytes = Math.floor(maxStorageBufferBindingSize / Math.max(1, columns * BYTES[matrix.dtype]));
+  const most = gpu.adapterClass === "software" ? Math.min(bytes, maxTextureDimension2D) : bytes;
+  return rowWindows(matrix, most >= rows ? Math.max(1, rows) : Math.max(64, Math.floor(most / 64) * 64));
+}
 
 /** A tensor as a matrix: all dimensions but the first are columns. */
 export function asMatrix(tensor: Tensor): Tensor {
@@ -56,6 +111,22 @@ export function bf16Columns(rec: Recorder, matrix: Tensor): Tensor {
     const packed = rec.texture(`${matrix.name}.bf16`, size);
     recordPack(rec, matrix, packed, { COLUMNS: true, BF16: true, texels, threads: texels * columns / 4 });
     return packed;
+  });
+}
+
+/** A matrix that is stored in 16 bits, its rows whole texels, as a texture. */
+function storedImage(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.image(matrix) ?? rec.derived(matrix, "stored image", (rec) => {
+    const [rows, columns] = matrix.shape as [number, number];
+    const texels = columns / 8;
+    const size = { width: texels, height: rows, format: "rgba32uint" as const, dtype: matrix.dtype };
+    const copy = rec.texture(`${matrix.name}.image`, size, matrix.extent);
+    rec.dispatch("texels", {
+      bind: { source: matrix, copy },
+      params: { rows, texels },
+      grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
+    });
+    return copy;
   });
 }
 
