@@ -29,7 +29,8 @@ import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
 import { programSetup } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
-import { prepareTraining } from "./kernels.ts";
+import { bf16Gain, bf16Notice } from "../tuning/bf16_gain.ts";
+import { prepareTraining, trainingWork } from "./kernels.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
 import { exists } from "../io/files.ts";
 import { writeJson } from "../io/json.ts";
@@ -77,6 +78,9 @@ export async function runTraining(
   }
 }
 
+/** Steps after which a run is judged. */
+const FIRST_STEPS = 3;
+
 class TrainRun {
   #tokens = 0;
   #before: Answers | undefined;
@@ -91,6 +95,8 @@ class TrainRun {
     readonly rows: { readonly train: RowSet; readonly evalSet: RowSet | undefined },
     readonly metrics: MetricsFile,
     readonly kernels: Readonly<Record<string, string>>,
+    /** Of bf16 inputs over float32, where the run has them. */
+    readonly gain: number | undefined,
   ) {}
 
   /** Loads weights, computes the reference, compiles the programs. */
@@ -100,6 +106,8 @@ class TrainRun {
     await recordOptions(gpu, job);
     const kernels = await prepareTraining(gpu, job, hooks);
     await recordOptions(gpu, job, kernels);
+    // Before the weights take the memory.
+    const gain = job.options.compute_dtype === "bf16" ? await bf16Gain(gpu, trainingWork(job)) : undefined;
     const metrics = await MetricsFile.open(runDir, checkpoint?.metrics, notice);
     for (const path of await setLaterAside(runDir, checkpoint?.state.step ?? 0)) {
       notice(`a later checkpoint, of a history that is left here, lies in ${path} now`);
@@ -110,7 +118,7 @@ class TrainRun {
     const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
     const scorer = await Scorer.create(gpu, setup);
     notice(memoryNotice(job, engine));
-    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels);
+    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels, gain);
     run.#tokens = checkpoint?.state.num_tokens ?? 0;
     run.#before = checkpoint?.state.samples ?? undefined;
     return run;
@@ -178,6 +186,7 @@ class TrainRun {
         await this.metrics.append(metrics);
       }
       hooks.onEvent?.({ type: "step", metrics, totalSteps });
+      if (step + 1 === Math.min(first + FIRST_STEPS, totalSteps)) this.#judgeInputs();
       if (this.#evaluatedAt(step + 1)) await this.#evaluate(step + 1);
       const interrupted = hooks.signal?.aborted ?? false;
       const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
@@ -185,6 +194,12 @@ class TrainRun {
       if (interrupted) return step + 1;
     }
     return totalSteps;
+  }
+
+  /** Says so where bf16 was measured to be slower than what it replaces. */
+  #judgeInputs(): void {
+    const text = bf16Notice(this.gain);
+    if (text) this.hooks.onEvent?.({ type: "notice", text });
   }
 
   /** A step under timestamps: its results are those of any other. */
