@@ -56,6 +56,11 @@ export interface Answers {
   readonly texts: readonly string[];
 }
 
+/** What a run said so far: before the first step, and after some of them. */
+export interface TakenSamples extends Answers {
+  readonly during?: readonly { readonly step: number; readonly texts: readonly string[] }[];
+}
+
 /** What every long task may be handed. */
 export interface RunHooks {
   /** Ends the work after the step at hand. */

@@ -10,6 +10,7 @@ import { BUILT_IN_SAMPLES, builtInRun, isBuiltIn } from "./built_in.ts";
 import { lossChoice } from "./loss_options.ts";
 import { lossTypes, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
 import { z } from "../deps.ts";
+import { type PresetName, presets } from "./presets.ts";
 import { defineOptions } from "../options/options.ts";
 import { group } from "../options/schema.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
@@ -21,6 +22,9 @@ type Own = Omit<TrainOptions, keyof LossOptions>;
 /** What `train` and `sweep` take, a schema for each key; the losses' own options are in `lossChoice`. */
 export const trainShape: ShapeOf<Own> = {
   ...group("Model and data", {
+    preset: z.enum(Object.keys(presets) as [PresetName, ...PresetName[]]).optional().describe(
+      "published settings of a paper's run, over which the options that are given win",
+    ),
     model: model.optional().describe(`${MODEL}; without model and data the built-in tiny model and data`),
     ref_model: text().optional().describe(
       "reference model; by default the model as it is before the first step",
@@ -107,6 +111,15 @@ export const trainShape: ShapeOf<Own> = {
       "steps from one checkpoint to the next; by default only when interrupted",
     ),
     save_total_limit: wholeAbove0().optional().describe("checkpoints to keep, the latest; by default all"),
+    sample_prompts: text().optional().describe(
+      "JSONL file of rows with prompt, whose answers the report shows; by default the first held-out rows",
+    ),
+    sample_steps: wholeAbove0().optional().describe(
+      "steps from one taking of samples to the next; by default only before and after training",
+    ),
+    report_to: z.enum(["none", "tensorboard"]).default("none").describe(
+      "also write the numbers as TensorBoard's event files",
+    ),
   }),
   ...group("Memory and speed", {
     gradient_checkpointing: z.boolean().default(false).describe(
@@ -193,8 +206,9 @@ async function resolveFresh(
     );
   }
   const builtIn = given.model === undefined && given.data === undefined ? await builtInRun() : undefined;
+  const preset = presets[given.preset as PresetName]; // an unknown name is refused below, with the known ones
   return {
-    options: trainOptions.resolve({ ...builtIn?.options, ...given }),
+    options: trainOptions.resolve({ ...builtIn?.options, ...preset, ...given }),
     samples: builtIn?.samples ?? DEFAULT_SAMPLES,
   };
 }

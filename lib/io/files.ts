@@ -110,6 +110,11 @@ export async function moveTo(path: string, to: string): Promise<void> {
 }
 
 /** Adds to a file's end, which is created where it is missing. */
+export async function appendBytes(path: string, bytes: Uint8Array): Promise<void> {
+  await Deno.writeFile(path, bytes, { append: true });
+}
+
+/** Adds text to the end of a file, which is created where there is none. */
 export async function appendText(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text, { append: true });
 }

@@ -64,7 +64,7 @@ const FOREIGN: Readonly<Record<string, { readonly key?: string; readonly note?: 
   dpo_beta: { key: "beta" },
   pref_beta: { key: "beta" },
   pref_loss: { key: "loss_type" },
-  simpo_gamma: { key: "gamma_beta_ratio" },
+  gamma_beta_ratio: { key: "simpo_gamma", note: "gamma itself, the ratio times beta" },
   precompute_ref_log_probs: { note: "the reference is always computed once, before training" },
   reference_free: { note: "take a loss that needs no reference, such as simpo" },
   padding_free: { note: "rows are always packed without padding" },

@@ -16,7 +16,7 @@ import { writePeftFiles } from "../formats/peft.ts";
 import { openLora } from "../load/lora.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
 import { writeShards } from "../model/shards.ts";
-import type { Answers } from "../events.ts";
+import type { TakenSamples } from "../events.ts";
 
 /** Progress of a run after a step, and what it depends on. */
 export interface TrainState {
@@ -33,8 +33,8 @@ export interface TrainState {
   readonly options: Readonly<Record<string, unknown>>;
   /** The run's kernels, variant by problem class. */
   readonly kernels: Readonly<Record<string, string>>;
-  /** What the model said before the first step. */
-  readonly samples: Answers | null;
+  /** What the model said before the first step, and during training. */
+  readonly samples: TakenSamples | null;
 }
 
 const STATE = "trainer_state.json";

@@ -7,6 +7,7 @@ import type { ExampleSet } from "../data/examples.ts";
 import { largestShape, type OrderOptions, shapeFor, stepRows, totalSteps } from "../data/plan.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
+import { type Prompt, readPrompts } from "../generate/prompts.ts";
 import { createObjective, type Objective } from "../losses/mod.ts";
 import { trimSlashes } from "../io/paths.ts";
 import type { TokenizerFiles } from "../formats/huggingface.ts";
@@ -36,6 +37,8 @@ export interface TrainJob {
   readonly tokenizer: Tokenizer;
   readonly train: ExampleSet;
   readonly evalSet: ExampleSet | undefined;
+  /** Prompts to take samples of; undefined for the held-out rows'. */
+  readonly samplePrompts: readonly Prompt[] | undefined;
   readonly objective: Objective;
   readonly packing: Packing;
   /** Positions that the longest sequence may take. */
@@ -75,6 +78,9 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const reference = await openReference(options, policy, { objective, hooks });
   const tokenizer = await openTokenizer(policy);
   const { train, evalSet } = await readSets(data, options, { policy, tokenizer, objective, hooks });
+  const samplePrompts = options.sample_prompts === undefined
+    ? undefined
+    : await readPrompts(options.sample_prompts, tokenizer);
   checkLengths(policy, train, evalSet);
   const steps = totalSteps({
     rows: train.examples.length,
@@ -102,6 +108,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     tokenizer,
     train,
     evalSet,
+    samplePrompts,
     objective,
     packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
     positions,

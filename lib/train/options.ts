@@ -46,6 +46,8 @@ export interface RowOptions extends DataOptions {
 
 /** Options of `train`, resolved: see `deno task train --help` for each. */
 export interface TrainOptions extends LossOptions, RowOptions {
+  /** Published settings by name. */
+  preset?: string;
   /** Model directory or `org/name` on the hub; without it the built-in tiny model. */
   model?: string;
   /** Preference rows, of one source or several; without it the built-in ones. */
@@ -112,6 +114,12 @@ export interface TrainOptions extends LossOptions, RowOptions {
   save_steps?: number;
   /** Checkpoints to keep. */
   save_total_limit?: number;
+  /** JSONL file of prompts to take samples of; without it the first held-out rows'. */
+  sample_prompts?: string;
+  /** Steps from one taking of samples to the next; without it only before and after training. */
+  sample_steps?: number;
+  /** Where the numbers go besides `metrics.jsonl`. */
+  report_to: "none" | "tensorboard";
   /** True: the latest checkpoint in `output_dir`; text: a checkpoint's path. */
   resume: boolean | string;
   /** Keep only each layer's input, and compute the rest again in backward. */

@@ -4,9 +4,9 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { ParamStore } from "../model/params.ts";
 import { endTokens } from "../generate/end_tokens.ts";
-import { complete } from "../generate/complete.ts";
+import { complete, type PromptIds } from "../generate/complete.ts";
 import type { RunHooks } from "../events.ts";
-import type { Answers, Sample } from "../events.ts";
+import type { Answers, Sample, TakenSamples } from "../events.ts";
 import type { TrainJob } from "./job.ts";
 
 /** How samples are taken. */
@@ -34,16 +34,15 @@ export async function takeSamples(
   job: TrainJob,
   { params, settings, hooks }: { params: ParamStore; settings: SampleSettings; hooks: RunHooks },
 ): Promise<Answers | undefined> {
-  const { evalSet, tokenizer, policy } = job;
-  if (!evalSet) return undefined;
+  const { tokenizer, policy } = job;
   const { maxNewTokens } = settings;
   const room = policy.config.max_position_embeddings - maxNewTokens;
-  const examples = evalSet.examples.slice(0, settings.prompts).filter(({ prompt }) => prompt.length <= room);
-  if (examples.length === 0) return undefined;
+  const prompts = promptsOf(job, settings).filter(({ ids }) => ids.length <= room);
+  if (prompts.length === 0) return undefined;
   const completions = await complete(gpu, params, {
     tokenizer,
-    prompts: examples.map(({ prompt }) => ({ ids: Array.from(prompt) })),
-    positions: maxNewTokens + examples.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 0),
+    prompts,
+    positions: maxNewTokens + prompts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0),
     settings: {
       maxNewTokens,
       temperature: 0,
@@ -57,22 +56,29 @@ export async function takeSamples(
     unit: "answers",
   });
   return {
-    prompts: examples.map(({ prompt }) => tokenizer.decode(Array.from(prompt), { skipSpecialTokens: true })),
+    prompts: prompts.map(({ ids }) => tokenizer.decode(ids, { skipSpecialTokens: true })),
     texts: completions.map(({ text }) => text),
   };
 }
 
+/** The prompts that were asked for, else the first held-out ones. */
+function promptsOf({ samplePrompts, evalSet }: TrainJob, { prompts }: SampleSettings): readonly PromptIds[] {
+  if (samplePrompts) return samplePrompts;
+  return (evalSet?.examples ?? []).slice(0, prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
+}
+
 /** The first answers side by side, under the verdict on all of them. */
 export function compareAnswers(
-  before: Answers,
+  before: TakenSamples,
   after: Answers,
   settings: SampleSettings,
 ): { title: string; rows: Sample[] }[] {
   const rows = before.prompts.slice(0, settings.shown).map((prompt, i) => ({
     prompt,
     before: before.texts[i]!,
+    ...(before.during ? { during: before.during.map(({ step, texts }) => ({ step, text: texts[i]! })) } : {}),
     after: after.texts[i]!,
   }));
   const verdict = settings.verdict?.(before.prompts, before.texts, after.texts);
-  return [{ title: verdict ?? "Held-out prompts, before and after training", rows }];
+  return [{ title: verdict ?? "Samples, before and after training", rows }];
 }

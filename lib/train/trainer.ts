@@ -19,7 +19,7 @@ import {
 import { type StepNumbers, type StepResult, type StepWork, TrainEngine } from "./engine.ts";
 import { closeModel } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { type Answers, type RunHooks, throwIfAborted } from "../events.ts";
+import { type Answers, type RunHooks, type TakenSamples, throwIfAborted } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { planStep, readStep, type RowSet, scoredExamples, type StepPlan, tokenTotal } from "./step.ts";
@@ -27,12 +27,16 @@ import { Scorer } from "./scorer.ts";
 import { mismatchedBaseline } from "./mismatched_baseline.ts";
 import { profileStep, profileText } from "./profile.ts";
 import { scoreExamples } from "./reference.ts";
+import { apartMetrics } from "./apart.ts";
+import { withTensorBoard } from "./reporting.ts";
 import { programSetup } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
 import { bf16Gain, bf16Notice } from "../tuning/bf16_gain.ts";
 import { prepareTraining, trainingWork } from "./kernels.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
 import { exists } from "../io/files.ts";
+import { nameOf } from "../io/paths.ts";
+import { modelCard } from "../report/model_card.ts";
 import { writeJson } from "../io/json.ts";
 import { compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
@@ -66,7 +70,8 @@ export async function runTraining(
     await checkFeatures(gpu, options);
     const { path: runDir, lock } = await claimRunDir(job.runDir, { resume: options.resume !== false });
     try {
-      const run = await TrainRun.open(gpu, { ...job, runDir }, hooks);
+      const shown = options.report_to === "tensorboard" ? await withTensorBoard(hooks, runDir) : hooks;
+      const run = await TrainRun.open(gpu, { ...job, runDir }, shown);
       return await run.execute(samples);
     } finally {
       await lock.release();
@@ -83,7 +88,7 @@ const FIRST_STEPS = 3;
 
 class TrainRun {
   #tokens = 0;
-  #before: Answers | undefined;
+  #said: TakenSamples | undefined;
 
   private constructor(
     readonly gpu: Gpu,
@@ -120,7 +125,7 @@ class TrainRun {
     notice(memoryNotice(job, engine));
     const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels, gain);
     run.#tokens = checkpoint?.state.num_tokens ?? 0;
-    run.#before = checkpoint?.state.samples ?? undefined;
+    run.#said = checkpoint?.state.samples ?? undefined;
     return run;
   }
 
@@ -129,12 +134,12 @@ class TrainRun {
     const { job, hooks } = this;
     const first = job.checkpoint?.state.step ?? 0;
     if (first === 0) await this.#evaluate(0);
-    if (first === 0) this.#before = await this.#samples(settings);
-    const done = await this.#loop(first);
+    if (first === 0) this.#said = await this.#samples(settings);
+    const done = await this.#loop(first, settings);
     const interrupted = done < job.totalSteps;
     if (!interrupted) {
       if (!this.#evaluatedAt(done)) await this.#evaluate(done);
-      if (this.#before) await this.#reportSamples(this.#before, settings);
+      if (this.#said) await this.#reportSamples(this.#said, settings);
     }
     // an interrupted run has no final model: its checkpoint is a loadable model, too
     const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel();
@@ -145,7 +150,7 @@ class TrainRun {
   }
 
   /** Optimiser steps from `first` on; returns how many have been done in all. */
-  async #loop(first: number): Promise<number> {
+  async #loop(first: number, settings: SampleSettings): Promise<number> {
     const { job, engine, hooks } = this;
     const { options, totalSteps } = job;
     let last = performance.now();
@@ -175,6 +180,7 @@ class TrainRun {
         step: step + 1,
         epoch: rows.epochFraction,
         ...exampleMetrics(scored, job.objective),
+        ...apartMetrics(scored, job.objective),
         learning_rate: rate,
         grad_norm: result.gradNorm,
         num_tokens: this.#tokens,
@@ -188,6 +194,7 @@ class TrainRun {
       hooks.onEvent?.({ type: "step", metrics, totalSteps });
       if (step + 1 === Math.min(first + FIRST_STEPS, totalSteps)) this.#judgeInputs();
       if (this.#evaluatedAt(step + 1)) await this.#evaluate(step + 1);
+      if (step + 1 < totalSteps && this.#sampledAt(step + 1)) await this.#sampleDuring(step + 1, settings);
       const interrupted = hooks.signal?.aborted ?? false;
       const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
       if (due || interrupted) await this.#checkpoint(step + 1);
@@ -231,7 +238,8 @@ class TrainRun {
       if (step === 0) throwIfAborted(hooks, "The first evaluation");
     });
     const baseline = job.objective.baseline ? await mismatchedBaseline(this.scorer, evalSet, job.packing) : 0;
-    const values = exampleMetrics(scoredExamples(evalSet, scores, baseline), job.objective);
+    const scored = scoredExamples(evalSet, scores, baseline);
+    const values = { ...exampleMetrics(scored, job.objective), ...apartMetrics(scored, job.objective) };
     const metrics = Object.fromEntries(
       Object.entries(values).map(([name, value]) => [`eval_${name}`, value]),
     );
@@ -243,7 +251,21 @@ class TrainRun {
     return takeSamples(this.gpu, this.job, { params: this.params, settings, hooks: this.hooks });
   }
 
-  async #reportSamples(before: Answers, settings: SampleSettings): Promise<void> {
+  #sampledAt(step: number): boolean {
+    const every = this.job.options.sample_steps;
+    return every !== undefined && step % every === 0;
+  }
+
+  /** Takes samples between the first step and the last, and shows the report what there is so far. */
+  async #sampleDuring(step: number, settings: SampleSettings): Promise<void> {
+    const now = await this.#samples(settings);
+    if (!now || !this.#said) return;
+    this.#said = { ...this.#said, during: [...this.#said.during ?? [], { step, texts: now.texts }] };
+    await writeJson(`${this.job.runDir}/samples.json`, compareAnswers(this.#said, now, settings));
+    await writeReport(this.job.runDir);
+  }
+
+  async #reportSamples(before: TakenSamples, settings: SampleSettings): Promise<void> {
     const after = await this.#samples(settings);
     if (!after) return;
     const groups = compareAnswers(before, after, settings);
@@ -264,7 +286,7 @@ class TrainRun {
         ref_model_hash: job.ref_model_hash,
         options: { ...job.options },
         kernels: this.kernels,
-        samples: this.#before ?? null,
+        samples: this.#said ?? null,
       },
       metrics: this.metrics.text,
     });
@@ -281,12 +303,29 @@ class TrainRun {
   async #saveModel(): Promise<string> {
     const modelDir = `${this.job.runDir}/model`;
     try {
-      const write = (path: string) => writeTrained(this.gpu, path, this.#trained);
+      const trained = this.#trained;
+      const card = new TextEncoder().encode(this.#card());
+      const tokenizerFiles = new Map([...trained.tokenizerFiles, ["README.md", card]]);
+      const write = (path: string) => writeTrained(this.gpu, path, { ...trained, tokenizerFiles });
       await writeWholeDirectory(modelDir, write, { replace: true });
     } catch (error) {
       throw await this.#keepTraining(error as Error);
     }
     return modelDir;
+  }
+
+  #card(): string {
+    const { options, policy, objective, train, lora } = this.job;
+    const rows = this.metrics.rows();
+    const last = (key: string) => rows.findLast((row) => key in row) ?? {};
+    return modelCard({
+      base: policy.source,
+      loss: objective.name,
+      trained: lora || policy.adapter ? "adapter" : "model",
+      data: { name: nameOf(options.data), rows: train.examples.length },
+      options: { ...options },
+      metrics: { ...last("loss"), ...last("eval_loss") },
+    });
   }
 
   /** What has been trained lies in a checkpoint, where there is room for one; says what to do. */
