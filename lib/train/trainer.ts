@@ -322,7 +322,7 @@ class TrainRun {
       base: policy.source,
       loss: objective.name,
       trained: lora || policy.adapter ? "adapter" : "model",
-      data: { name: nameOf(options.data), rows: train.examples.length },
+      data: { name: [options.data].flat().map(nameOf).join(", "), rows: train.examples.length },
       options: { ...options },
       metrics: { ...last("loss"), ...last("eval_loss") },
     });

@@ -183,7 +183,8 @@ Deno.test("bad input is refused by name, before anything is written", () =>
             const added = (t.added_tokens as Record<string, unknown>[])[0]!;
             (t.added_tokens as unknown[]).push({ ...added, id: 9999, content: "<far>" });
           })),
-      }, /9999|10000/],
+        data: await rows(good + good.replace("Q:", "<far>")),
+      }, /"<far>" has the id 384/],
       ["a malformed line", { data: await rows(good + "{oops\n") }, /\.jsonl:2/],
       ["a row of the wrong shape", { data: await rows(good + '{"prompt": 5}\n') }, /\.jsonl:2/],
       ["no row left", { data: await rows('{"prompt": "Q:", "chosen": " x", "rejected": " x"}\n') }, /equal/],
