@@ -3,19 +3,15 @@
  * Nothing is computed, and nothing but small buffers is allocated.
  */
 import { readJsonObject } from "../io/json.ts";
-import { closeGpu, planningGpu } from "../gpu/device.ts";
-import { createPolicy } from "../model/adapters.ts";
-import { shardBytes } from "../model/shards.ts";
+import { closeGpu } from "../gpu/device.ts";
 import { resolveRun } from "./train.ts";
-import { planMicroBatch } from "../train/programs.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { closeModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { programSetup } from "../train/reference_pass.ts";
 import { applyTrainingKernels, holdsRun } from "../train/kernels.ts";
 import { setUpTraining } from "../train/job.ts";
-import { trainSetup } from "../train/train_setup.ts";
+import { memoryText, planTraining } from "../train/memory.ts";
 
 /**
  * The listing that `Plan.describe` gives, for a run with these options; where `output_dir` holds a run already, with
@@ -34,14 +30,8 @@ export async function describeTraining(
   const gpu = await openAdapter(hooks);
   try {
     await applyTrainingKernels(gpu, job, hooks);
-    const twin = planningGpu(gpu);
-    const { config } = job.policy;
-    const params = createPolicy(twin, config, { lora: job.lora, trainable: true });
-    const setup = trainSetup(job, programSetup(job, { params, hooks }));
-    const { plan, formBytes } = await planMicroBatch(twin, setup);
-    const bytes = shardBytes(params);
-    const forms = formBytes > 0 ? `\nthe weights in bf16  ${Math.ceil(formBytes / 1e6)} MB` : "";
-    return `${plan.describe()}\nweights, gradients and moments  ${Math.ceil(bytes / 1e6)} MB${forms}`;
+    const { plan, memory } = await planTraining(gpu, job);
+    return `${plan.describe()}\n${memoryText(job, memory)}`;
   } finally {
     closeGpu(gpu);
     closeModel(job.policy);

@@ -82,7 +82,7 @@ export async function readRun(runDir: string): Promise<ReportContent> {
     );
   }
   const samples = await readIfThere(`${runDir}/samples.json`, JSON.parse) as SampleGroup[] | undefined;
-  const reference = await readIfThere(`${runDir}/reference.jsonl`, parseLines) as
+  const reference = await readIfThere(`${runDir}/reference.jsonl`, parseWholeLines) as
     | { K?: number[] }[]
     | undefined;
   const K = reference?.flatMap(({ K }) => K ?? []);
@@ -168,6 +168,11 @@ function samplesHtml({ title, rows }: SampleGroup): string {
 /** An option's value as text. */
 export function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "";
+}
+
+/** The lines that have been written to their end: the file may be growing, or its run may have been killed. */
+function parseWholeLines(text: string): unknown[] {
+  return parseLines(text.slice(0, text.lastIndexOf("\n") + 1));
 }
 
 function parseLines(text: string): MetricsRow[] {

@@ -6,7 +6,6 @@ import { InputError } from "../errors.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
 import { tickNanoseconds } from "../gpu/stopwatch.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
-import { shardBytes } from "../model/shards.ts";
 import {
   listCheckpoints,
   loadCheckpoint,
@@ -33,6 +32,7 @@ import { programSetup } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
 import { bf16Gain, bf16Notice } from "../tuning/bf16_gain.ts";
 import { prepareTraining, trainingWork } from "./kernels.ts";
+import { memoryText, planTraining, withinMemory } from "./memory.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
 import { exists } from "../io/files.ts";
 import { nameOf } from "../io/paths.ts";
@@ -41,7 +41,7 @@ import { writeJson } from "../io/json.ts";
 import { compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
-import { type ClaimedJob, setUpTraining, type TrainJob } from "./job.ts";
+import { type ClaimedJob, setUpTraining } from "./job.ts";
 import { trainSetup } from "./train_setup.ts";
 import { VERSIONS } from "../io/versions.ts";
 import { writeWholeDirectory } from "../io/whole.ts";
@@ -117,12 +117,15 @@ class TrainRun {
     for (const path of await setLaterAside(runDir, checkpoint?.state.step ?? 0)) {
       notice(`a later checkpoint, of a history that is left here, lies in ${path} now`);
     }
-    const { rows, params } = await openWeights(gpu, job, hooks);
-    if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, params);
-    const setup = programSetup(job, { params, hooks });
-    const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
-    const scorer = await Scorer.create(gpu, setup);
-    notice(memoryNotice(job, engine));
+    const { memory } = await planTraining(gpu, job);
+    notice(memoryText(job, memory));
+    const { rows, params, engine, scorer } = await withinMemory(gpu, { job, memory }, async () => {
+      const weights = await openWeights(gpu, job, hooks);
+      if (checkpoint) await loadCheckpoint(gpu, checkpoint.path, weights.params);
+      const setup = programSetup(job, { params: weights.params, hooks });
+      const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
+      return { ...weights, engine, scorer: await Scorer.create(gpu, setup) };
+    });
     const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels, gain);
     run.#tokens = checkpoint?.state.num_tokens ?? 0;
     run.#said = checkpoint?.state.samples ?? undefined;
@@ -376,14 +379,6 @@ async function checkFeatures(gpu: Gpu, { profile }: TrainOptions): Promise<void>
     `Profiling on ${gpu.name}: this adapter offers no timestamps of use (WebGPU's feature timestamp-query). ` +
       "Train without profile, or on another adapter.",
   );
-}
-
-/** Where the memory goes, for people. */
-function memoryNotice(job: TrainJob, engine: TrainEngine): string {
-  const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
-  const weights = shardBytes(engine.setup.params);
-  return `memory: ${mega(weights)} for weights, gradients and moments, ` +
-    `${mega(engine.plans.micro.sizeBytes)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`;
 }
 
 function checkFinite(

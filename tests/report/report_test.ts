@@ -182,7 +182,7 @@ Deno.test("report: written into the run directory from its files; a missing or b
     const path = await writeReport(folder);
     assertEquals(path, `${folder}/report.html`);
     assertMatch(await Deno.readTextFile(path), /<\/html>\n$/);
-    await Deno.writeTextFile(`${folder}/reference.jsonl`, '{"K":[0.1,0.2');
+    await Deno.writeTextFile(`${folder}/reference.jsonl`, '{"K":[0.1,0.2\n');
     await assertRejects(() => writeReport(folder), InputError, "reference.jsonl");
   } finally {
     await Deno.remove(folder, { recursive: true });
