@@ -66,9 +66,10 @@ export type AttentionProblem =
 /** Softmax attention: on software adapters textures by default, which read there at a quarter of a buffer's cost. */
 export const attentionOp: TunableOp<AttentionProblem> = new TunableOp(
   "attention",
-  attentionVariants.map(({ name, only, supports, tile }) => ({
+  attentionVariants.map(({ name, only, suits, supports, tile }) => ({
     name,
     ...(only ? { only } : {}),
+    ...(suits ? { suits } : {}),
     supports: (rec, problem) => {
       const read = problem.pass === "forward" ? [problem.qkv] : [problem.qkv, problem.dO];
       const rowFloats = read.map(({ shape }) => shape[1]!);

@@ -32,8 +32,9 @@ export interface AttentionVariant {
   readonly name: string;
   supports(gpu: Gpu, size: AttentionSize): boolean;
   tile(headSize: number): AttentionTile;
-  /** See `Candidate.only`. */
+  /** See `Candidate`. */
   readonly only?: AdapterClass;
+  readonly suits?: AdapterClass;
 }
 
 /** Rows held and taken: forward, gradient of the queries, gradients of keys and values. */
@@ -84,6 +85,7 @@ function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): At
   const find = (headSize: number) => table.find(([most]) => headSize <= most)?.[1];
   return {
     name,
+    ...(kind === "image" ? { suits: "software" } : {}),
     supports: (gpu, size) => find(size.headSize) !== undefined && (kind === "rows" || hasImages(gpu, size)),
     tile: (headSize) => {
       const helds = find(headSize);

@@ -12,15 +12,24 @@ import { tileVariant } from "./matmul_tile.ts";
 import { storedFormat } from "./operand.ts";
 import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 
-const candidates: readonly Candidate<MatmulProblem>[] = [
-  { name: "simple", supports: () => true, record: recordSimple },
+/** Tiles from textures and buffers. */
+const tiles: readonly Candidate<MatmulProblem>[] = [
   ...([[1, 8], [4, 8], [8, 8], [8, 16], [12, 16], [16, 16]] as const).map(([tm, tn]) =>
     tileVariant("image", tm, tn)
   ),
   ...([[1, 8], [2, 8], [4, 8], [8, 8], [8, 16]] as const).map(([tm, tn]) => tileVariant("buffer", tm, tn)),
+];
+
+const blocksAndRows: readonly Candidate<MatmulProblem>[] = [
   ...[1, 2, 4, 8, 16].map(rowsVariant),
   blockVariant(64),
   blockVariant(128),
+];
+
+const candidates: readonly Candidate<MatmulProblem>[] = [
+  { name: "simple", supports: () => true, record: recordSimple },
+  ...tiles.map((candidate) => ({ ...candidate, suits: "software" as const })),
+  ...blocksAndRows.map((candidate) => ({ ...candidate, suits: "gpu" as const })),
 ];
 
 /** The matrix product; classes are layout, input type, and the sizes' powers of two. */

@@ -11,6 +11,8 @@ export interface Candidate<P> {
   /** Whether it can compute the problem on this recorder's Gpu. */
   supports(rec: Recorder, problem: P): boolean;
   record(rec: Recorder, problem: P): void;
+  /** The class of adapter that it was written for: the tuner tries it first there, and last elsewhere. */
+  readonly suits?: AdapterClass;
   /** Set where trying it on any other class of adapter would be a waste (it runs there, slowly). */
   readonly only?: AdapterClass;
 }
@@ -37,6 +39,15 @@ export class TunableOp<P> {
     if (found) return found;
     const names = this.candidates.map((one) => one.name).join(", ");
     throw new RangeError(`There is no ${this.name} variant ${name}; there are ${names}.`);
+  }
+
+  /** What a tuner tries on a class of adapter, what was written for it first; number 0 is before all others. */
+  candidatesFor(adapterClass: AdapterClass): Candidate<P>[] {
+    const [first, ...others] = this.candidates;
+    const rank = ({ suits = adapterClass }: Candidate<P>) => suits === adapterClass ? 0 : 1;
+    const tried = others.filter(({ only }) => only === undefined || only === adapterClass);
+    // The sort is stable: within a rank the list's own order stays.
+    return [first!, ...tried.sort((a, b) => rank(a) - rank(b))];
   }
 
   /** The op's name and the problem's class: what choices are kept by. */

@@ -98,8 +98,7 @@ function exampleOf<P>(
       ) => [name, makeTensor(name, shape, { dtype })]),
     ),
   );
-  const variants = op.candidates
-    .filter(({ only }) => only === undefined || only === gpu.adapterClass)
+  const variants = op.candidatesFor(gpu.adapterClass)
     .filter((candidate) => candidate.supports(planner, planned))
     .map(({ name }) => name);
   const usual = op.default(planner, problem).name;

@@ -11,6 +11,7 @@ import type { Problem } from "../../lib/tuning/problem.ts";
 import { tuneProblem } from "../../lib/tuning/tuner.ts";
 import { createObjective } from "../../lib/losses/mod.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
+import { attentionOp } from "../../lib/ops/attention.ts";
 import { linear } from "../../lib/ops/matmul.ts";
 import { recordedKernels } from "../../lib/train/kernels.ts";
 import {
@@ -25,6 +26,7 @@ import { type Choices, readChoices, writeChoices } from "../../lib/tuning/cache.
 import { attentionBackwardCase, attentionCase } from "../cases/attention.ts";
 import type { OpCase } from "../cases/case.ts";
 import { decodeCase } from "../cases/decode.ts";
+import { matmulCase } from "../cases/matmul.ts";
 import { normCase } from "../cases/norm.ts";
 import { planCase } from "../cases/run.ts";
 import { gpuGradients, gpuModel, packingFor } from "../gpu_model.ts";
@@ -264,6 +266,21 @@ Deno.test("a matrix product is tuned on the adapter, remembered, and the choice 
       closeGpu(gpu);
     }
   }));
+
+Deno.test("candidates come in the adapter's order: its own kind first, after number 0", () => {
+  const familiesOf = (adapterClass: "software" | "gpu") => {
+    const [{ example } = { example: () => addition }] = collectClasses(nullGpu(adapterClass), (twin) => {
+      planCase(twin, matmulCase({ layout: "nt", M: 16, N: 64, K: 64 }));
+    });
+    return [...new Set(example().variants.map((name) => name.split("_")[0]!))];
+  };
+  assertEquals(familiesOf("software"), ["simple", "image", "buffer", "rows", "block"]);
+  assertEquals(familiesOf("gpu"), ["simple", "rows", "block", "image", "buffer"]);
+  const attention = (adapterClass: "software" | "gpu") =>
+    attentionOp.candidatesFor(adapterClass).map(({ name }) => name);
+  assertEquals(attention("gpu"), ["simple", "rows_large", "group", "image_small", "image", "image_large"]);
+  assertEquals(attention("software"), ["simple", "image_small", "image", "image_large", "rows_large"]);
+});
 
 /** 700 rows of attention: one whole example of the tuner, and one that is cut off. */
 const heads = {
