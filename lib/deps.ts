@@ -3,7 +3,6 @@
  * The library's only file with package specifiers: everything from outside enters here, pinned.
  */
 export * as z from "npm:zod@4.6.7";
-export { Template } from "npm:@huggingface/jinja@0.5.11";
 
 /** Parquet is read by few runs: its cost is paid when one does. */
 export async function loadParquet() {

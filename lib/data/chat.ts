@@ -1,9 +1,10 @@
 /**
- * Chat templates: where a model directory keeps them, and rendering as Transformers does it.
+ * Chat templates: where a model directory keeps them, and what they are given, as in Transformers 5.
  */
-import { Template } from "../deps.ts";
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
+import { listDirectory, readTextIfPresent } from "../io/files.ts";
+import { Template } from "./jinja/template.ts";
+import { namedTokens } from "./tokenizer/settings.ts";
 
 /** One turn of a conversation. */
 export interface Message {
@@ -13,114 +14,118 @@ export interface Message {
   readonly content: string;
 }
 
+/** What a template is given; `tools` and `documents` are None where they are not. */
+export interface ChatVariables {
+  readonly messages: readonly Message[];
+  readonly add_generation_prompt: boolean;
+  readonly [name: string]: unknown;
+}
+
 /** A compiled template. */
 export interface ChatTemplate {
   readonly source: string;
-  render(
-    variables: { messages: readonly Message[]; add_generation_prompt: boolean; [name: string]: unknown },
-  ): string;
+  render(variables: ChatVariables): string;
 }
 
-/** Named special tokens that templates may use. */
-const TOKEN_KEYS = [
-  "bos_token",
-  "eos_token",
-  "unk_token",
-  "pad_token",
-  "sep_token",
-  "cls_token",
-  "mask_token",
-];
+/** A template's text and the file that it stands in. */
+interface Source {
+  readonly text: string;
+  readonly file: string;
+}
 
-/** The template of a model directory: `chat_template.jinja`, else `chat_template` in `tokenizer_config.json`. */
+/**
+ * The templates of a model directory: `chat_template.jinja` and those in `additional_chat_templates`, else
+ * `chat_template` in `tokenizer_config.json`. Of several, `tool_use` writes conversations with tools, `default` others.
+ */
 export async function findTemplate(
   path: string,
-  config: Record<string, unknown>,
+  config: Readonly<Record<string, unknown>>,
 ): Promise<ChatTemplate | undefined> {
-  const file = `${path}/chat_template.jinja`, text = await readTextIfPresent(file);
-  if (text !== undefined) return compile(text.replaceAll("\r\n", "\n"), { file, config });
-  const source = inConfig(config.chat_template);
-  return source === undefined
-    ? undefined
-    : compile(source, { file: `${path}/tokenizer_config.json`, config });
-}
-
-/** A string, or a list of named templates of which "default" counts. */
-function inConfig(value: unknown): string | undefined {
-  if (typeof value === "string") return value;
-  if (!Array.isArray(value)) return undefined;
-  const named = value.find((entry) => entry?.name === "default");
-  return typeof named?.template === "string" ? named.template : undefined;
-}
-
-function compile(
-  source: string,
-  { file, config }: { file: string; config: Record<string, unknown> },
-): ChatTemplate {
-  let template: Template;
-  try {
-    template = new Template(source);
-    mendStrips(template.parsed);
-  } catch (error) {
-    throw new InputError(`${file}: the chat template could not be read: ${(error as Error).message}`);
+  const files = await templateFiles(path);
+  const sources = files.size > 0 ? files : templatesIn(config.chat_template, `${path}/tokenizer_config.json`);
+  const main = sources.get("default");
+  if (!main) {
+    if (sources.size === 0) return undefined;
+    throw new InputError(
+      `${path}: has the chat templates ${[...sources.keys()].join(", ")}, but none called "default". ` +
+        "Put the one to use beside the model as chat_template.jinja.",
+    );
   }
-  const tokens: Record<string, string> = {};
-  for (const key of TOKEN_KEYS) {
-    const value = config[key] as string | { content?: string } | null | undefined;
-    const content = typeof value === "string" ? value : value?.content;
-    if (content !== undefined) tokens[key] = content;
-  }
+  const tools = sources.get("tool_use"),
+    plain = compile(main, config),
+    withTools = tools && compile(tools, config);
   return {
-    source,
+    source: tools ? JSON.stringify([main.text, tools.text]) : main.text,
     render(variables) {
-      try {
-        return template.render({ ...STRIPS, ...tokens, ...variables });
-      } catch (error) {
-        const roles = variables.messages.map((message) => message.role).join(", ");
-        throw new InputError(
-          `the chat template of ${file} refuses this conversation (roles: ${roles}): ${
-            (error as Error).message
-          }`,
-        );
-      }
+      const chosen = withTools && (variables.tools ?? null) !== null ? withTools : plain;
+      return chosen(variables);
     },
   };
 }
 
-/** Python's str.strip(characters) and its kin, which @huggingface/jinja 0.5 takes for the plain strip(). */
-const STRIPS = {
-  __strip: (text: string, characters: string) => stripStart(stripEnd(text, characters), characters),
-  __lstrip: stripStart,
-  __rstrip: stripEnd,
-};
-
-function stripStart(text: string, characters: string): string {
-  const kept = [...text], first = kept.findIndex((character) => !characters.includes(character));
-  return first < 0 ? "" : kept.slice(first).join("");
+async function templateFiles(path: string): Promise<Map<string, Source>> {
+  const sources = new Map<string, Source>();
+  const read = async (name: string, file: string) => {
+    const text = await readTextIfPresent(file);
+    if (text !== undefined) sources.set(name, { text, file });
+  };
+  await read("default", `${path}/chat_template.jinja`);
+  const folder = `${path}/additional_chat_templates`;
+  for (const { name } of await listDirectory(folder)) {
+    if (name.endsWith(".jinja")) await read(name.slice(0, -".jinja".length), `${folder}/${name}`);
+  }
+  return sources;
 }
 
-function stripEnd(text: string, characters: string): string {
-  const kept = [...text], last = kept.findLastIndex((character) => !characters.includes(character));
-  return kept.slice(0, last + 1).join("");
+/** A string, or a list of named templates. */
+function templatesIn(value: unknown, file: string): Map<string, Source> {
+  if (typeof value === "string") return new Map([["default", { text: value, file }]]);
+  const sources = new Map<string, Source>();
+  for (const entry of Array.isArray(value) ? value : []) {
+    const { name, template } = (entry ?? {}) as { name?: unknown; template?: unknown };
+    if (typeof name === "string" && typeof template === "string") sources.set(name, { text: template, file });
+  }
+  return sources;
 }
 
-interface Node {
-  type?: string;
-  value?: unknown;
-  callee?: Node;
-  object?: Node;
-  property?: Node;
-  computed?: boolean;
-  args?: Node[];
+function compile(
+  { text, file }: Source,
+  config: Readonly<Record<string, unknown>>,
+): ChatTemplate["render"] {
+  let template: Template;
+  try {
+    template = new Template(text);
+  } catch (error) {
+    throw new InputError(`${file}: the chat template could not be read: ${(error as Error).message}`);
+  }
+  const tokens = namedTokens(config);
+  return ({ messages, ...variables }) => {
+    const given = messages.map((message) => withReasoning(withoutNulls(message)));
+    try {
+      return template.render({ tools: null, documents: null, ...tokens, ...variables, messages: given });
+    } catch (error) {
+      const roles = messages.map((message) => message.role).join(", ");
+      throw new InputError(
+        `the chat template of ${file} refuses this conversation (roles: ${roles}): ${
+          (error as Error).message
+        }`,
+        { cause: error },
+      );
+    }
+  };
 }
 
-/** Turns `text.strip(characters)` anywhere in a parsed template into a call of `__strip(text, characters)`. */
-function mendStrips(value: unknown): void {
-  if (typeof value !== "object" || value === null) return;
-  for (const child of value instanceof Map ? value.values() : Object.values(value)) mendStrips(child);
-  const node = value as Node, { callee, args } = node;
-  if (node.type !== "CallExpression" || callee?.type !== "MemberExpression" || callee.computed) return;
-  if (args?.length !== 1 || !/^[lr]?strip$/.test(String(callee.property?.value))) return;
-  node.args = [callee.object!, args[0]];
-  node.callee = { type: "Identifier", value: `__${callee.property!.value}` };
+/** Without the keys that are null: Parquet gives every message all of its file's keys. */
+function withoutNulls(message: Message): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
+  );
+}
+
+/** A message's reasoning under every name that templates read it by. */
+function withReasoning(message: Record<string, unknown>): Record<string, unknown> {
+  const reasoning = message.reasoning_content ?? message.thinking ?? message.reasoning;
+  return reasoning === undefined
+    ? message
+    : { thinking: reasoning, ...message, reasoning_content: reasoning };
 }

@@ -107,6 +107,24 @@ Deno.test("chat template: as Jinja with trim_blocks and lstrip_blocks, from eith
       });
     assertEquals(await render(source), wanted);
     assertEquals(await render(named), wanted);
+    const withTools = [
+      { name: "tool_use", template: "{{ tools[0].name }}{{ documents }}" },
+      ...named.slice(1),
+    ];
+    const chosen = (await findTemplate(path, { ...config, chat_template: withTools }))!;
+    const add_generation_prompt = false;
+    assertEquals(chosen.render({ messages, add_generation_prompt, tools: [{ name: "f" }] }), "fNone");
+    assertEquals(chosen.render({ messages, add_generation_prompt, tools: null }), wanted);
+    // Parquet gives each message every key of its file; reasoning goes by several names.
+    const odd = [{ role: "assistant", content: "a", tool_calls: null, reasoning: "r" }];
+    const keys = "{{ messages[0].keys() | list | sort | join(' ') }}";
+    const seen = (await findTemplate(path, { chat_template: keys }))!;
+    assertEquals(
+      seen.render({ messages: odd, add_generation_prompt }),
+      "content reasoning reasoning_content role thinking",
+    );
+    const nothing = [{ name: "tool_use", template: "x" }];
+    await assertRejects(() => render(nothing), InputError, 'none called "default"');
     assertEquals(await render(source, true), wanted + "A:");
     await Deno.writeTextFile(`${path}/chat_template.jinja`, source.replaceAll("\n", "\r\n"));
     assertEquals(await render("overruled by the file"), wanted);

@@ -105,22 +105,31 @@ function extraTokens(config: Readonly<Record<string, unknown>>): unknown[] {
   return Array.isArray(extra) ? extra : [];
 }
 
-/** Tokens by role: the seven, and those that a model's own keys (`image_token`) or `extra_special_tokens` name. */
-function namedTokens(config: Readonly<Record<string, unknown>>): unknown[] {
+/** Special tokens' texts by role: the seven, and those that a model's own keys (`image_token`) or settings name. */
+export function namedTokens(config: Readonly<Record<string, unknown>>): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const [role, token] of namedEntries(config)) {
+    const content = tokenContent(token);
+    if (content !== undefined) texts[role] = content;
+  }
+  return texts;
+}
+
+function namedEntries(config: Readonly<Record<string, unknown>>): [string, unknown][] {
   const extra = extraOf(config);
   const more = typeof extra === "object" && extra !== null && !Array.isArray(extra)
-    ? Object.values(extra)
+    ? Object.entries(extra)
     : [];
   const own = Object.entries(config).filter(([key, value]) =>
     key.endsWith("_token") && !(SPECIAL_ROLES as readonly string[]).includes(key) &&
     tokenContent(value) !== undefined
   );
-  return [...SPECIAL_ROLES.map((role) => config[role]), ...more, ...own.map(([, value]) => value)];
+  return [...SPECIAL_ROLES.map((role): [string, unknown] => [role, config[role]]), ...more, ...own];
 }
 
 /** Adds the tokens that the settings name and `tokenizer.json` does not hold (or holds with other properties). */
 export function addBeside(added: AddedTokens, { config, listed }: TokenizerSettings, where: string): void {
-  const named = namedTokens(config), names = new Set(named.map(tokenContent));
+  const named = namedEntries(config).map(([, token]) => token), names = new Set(named.map(tokenContent));
   const tokens: AddedToken[] = [], known = new Set<string>();
   const take = (token: AddedToken) => {
     tokens.push(names.has(token.content) ? { ...token, special: true } : token);
