@@ -92,7 +92,8 @@ export async function openGpu(): Promise<Gpu> {
   });
   return {
     device,
-    name: info.description || info.device || info.vendor || "unnamed adapter",
+    name: info.description || info.device || `${info.vendor} ${info.architecture}`.trim() ||
+      "unnamed adapter",
     adapterClass: looksLikeSoftware(info) ? "software" : "gpu",
     limits: readLimits(device.limits),
     features,

@@ -2,7 +2,7 @@
  * The goldens for every variant: the whole network's gradients with each matrix product forced in turn, and with the
  * kernels that a GPU would get, on whatever adapter is here.
  */
-import { assert, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { loadExamples } from "../../lib/data/examples.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
@@ -12,6 +12,7 @@ import { createObjective } from "../../lib/losses/mod.ts";
 import { matmulOp } from "../../lib/ops/matmul_variants.ts";
 import { knownReferences } from "../../lib/train/reference.ts";
 import { type ComputeOptions, destroyParams, gpuGradients, gpuModel } from "../gpu_model.ts";
+import { checkGolden, headGolden } from "../drivers/golden.ts";
 import { difference, testGpu } from "../harness.ts";
 import { type Expected, fixtureJson, fixtureNames, fixturePath } from "../reference/fixture.ts";
 
@@ -52,6 +53,15 @@ for (const name of fixtureNames) {
     assertLess((await worstGradient(gpu, name)).worst, 5e-5);
     assertLess((await worstGradient(gpu, name, { checkpointing: true })).worst, 5e-5);
   });
+}
+
+for (const K of [64, 128, 256]) {
+  for (const adapterClass of ["software", "gpu"] as const) {
+    Deno.test(`heads of ${K}, as Llama and Mistral have: the kernels for ${adapterClass} adapters give float64's gradients`, async () => {
+      const gpu: Gpu = { ...await testGpu(), adapterClass };
+      for (const window of [null, 20]) assertEquals(await checkGolden(gpu, headGolden(K, window)), []);
+    });
+  }
 }
 
 Deno.test("under bf16 both families of kernels round alike", async () => {
