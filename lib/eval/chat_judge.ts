@@ -34,7 +34,7 @@ export function chatJudge(options: ChatJudgeOptions): Judge {
       const signal = hooks.signal ? AbortSignal.any([hooks.signal, stop.signal]) : stop.signal;
       let next = 0;
       const work = async () => {
-        for (let i; (i = next++) < requests.length;) {
+        for (let i; (i = next++) < requests.length && !signal.aborted;) {
           await pace.turn(signal);
           await onAnswer(i, await askOnce(requests[i]!, { options, pace, signal, hooks }));
         }
@@ -43,7 +43,7 @@ export function chatJudge(options: ChatJudgeOptions): Judge {
         try {
           await work();
         } catch (error) {
-          stop.abort(error); // the others end, too; the first error is what is told
+          stop.abort(error); // the others end with what they are at; the first error is what is told
           throw error;
         }
       });

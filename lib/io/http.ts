@@ -18,6 +18,7 @@ export interface PatientRequest {
   readonly attempts?: number;
   /** Milliseconds before the second attempt; doubled before every further one, with up to half as much by chance. */
   readonly firstWaitMs?: number;
+  /** Ends the patience: no further attempt is made. One in flight is waited for, since it may cost money. */
   readonly signal?: AbortSignal;
   /** Told of every failure that is followed by another attempt. */
   readonly onRetry?: (problem: string, waitMs: number) => void;
@@ -94,13 +95,11 @@ async function tryOnce<T>(
 ): Promise<Outcome<T>> {
   const timeoutMs = request.timeoutMs ?? DEFAULTS.timeoutMs;
   const timeout = AbortSignal.timeout(timeoutMs);
-  const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
   let response: Response, text: string;
   try {
-    response = await fetch(request.url, { ...requestInit(request), signal });
+    response = await fetch(request.url, { ...requestInit(request), signal: timeout });
     text = await response.text();
   } catch (error) {
-    request.signal?.throwIfAborted();
     if (timeout.aborted) return { problem: `no answer came within ${timeoutMs / 1000} s`, again: true };
     if (error instanceof Error && error.name === "NotCapable") throw error;
     return { problem: `the connection failed (${(error as Error).message})`, again: true };

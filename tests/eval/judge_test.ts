@@ -300,6 +300,27 @@ Deno.test("judge: an error ends the others, and what was answered is kept", asyn
   );
 });
 
+Deno.test("judge: an interruption begins nothing new, and keeps what is in flight", async () => {
+  const golden = await readGolden();
+  const { baseline, outputs, annotations } = goldenRows(golden, "terse");
+  const rule = ruleJudge(annotations);
+  const controller = new AbortController();
+  await withServer(async (asked, count) => {
+    if (count === 9) controller.abort();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return rule(asked);
+  }, (server) =>
+    inTempDir(async (dir) => {
+      const path = `${dir}/a.jsonl`;
+      const options = { judge: judgeOf(server), prices: {}, hooks: { signal: controller.signal } };
+      const error = await assertRejects(() => judgeOutputs(path, { baseline, outputs }, options), Error);
+      assertEquals(error.name, "AbortError");
+      const kept = (await Deno.readTextFile(path)).split("\n").length - 1;
+      assertEquals(kept, server.asked.length);
+      assert(kept >= 10 && kept <= 13, `${kept} kept`);
+    }));
+});
+
 const PROMPTS = new Map(
   ["single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn"].map((name) => {
     const turns = name.endsWith("multi-turn")

@@ -192,6 +192,19 @@ Deno.test({
         assertAlmostEquals(value, expected[key]!, tolerance, `${name} ${key}`);
       }
     }
+    // what the fit predicts for every single instruction, as published for one of the models
+    const publishedRows: { instruction: string; glm_preference: number }[] = JSON.parse(
+      await Deno.readTextFile(`${alpaca}/vicuna-7b-v1.5/annotations_with_glm.json`),
+    );
+    const vicuna = await readAnnotations(`${alpaca}/vicuna-7b-v1.5/annotations.json`);
+    const predicted = new Map(
+      alpacaScores(vicuna, { baseline, lengths }).annotations.map((
+        row,
+      ) => [row.instruction, row.glm_preference]),
+    );
+    for (const { instruction, glm_preference } of publishedRows) {
+      assertAlmostEquals(predicted.get(instruction)!, glm_preference, 1e-3, instruction);
+    }
     // the leaderboard's rows of the two outputs that game the length
     const gamed = {
       gpt4_1106_preview_verbose: 51.57500797967598,
