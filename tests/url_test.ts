@@ -4,22 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { fixturePath } from "./reference/fixture.ts";
-
-const ROOT = new URL("../", import.meta.url);
-
-/** Serves the repository's files. */
-function serveRepository() {
-  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-    const path = decodeURIComponent(new URL(request.url).pathname).slice(1);
-    try {
-      const body = await Deno.readFile(new URL(path, ROOT));
-      const type = path.endsWith(".ts") ? "application/typescript" : "text/plain";
-      return new Response(body, { headers: { "content-type": type } });
-    } catch {
-      return new Response("not found", { status: 404 });
-    }
-  });
-}
+import { serveRepository } from "./serve_repository.ts";
 
 Deno.test("a script imports mod.ts by URL and trains, with file and import permissions only", async () => {
   const server = serveRepository();

@@ -31,6 +31,7 @@ import type { LossOptions, RowOptions } from "../train/options.ts";
 import type { LossName } from "../losses/mod.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
+import { readingHooks } from "../train/read_sets.ts";
 import { longestInput, lossInputs, scoredExamples } from "../train/step.ts";
 import { type ExampleScore, knownReferences, scoreExamples } from "../train/reference.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
@@ -138,6 +139,7 @@ export async function score(
     endIds: await endTokens(policy, tokenizer),
     maxLength: options.max_length,
     strict: options.strict,
+    ...readingHooks(hooks),
   });
   checkLoss(set, options);
   const longest = longestInput(set.examples);

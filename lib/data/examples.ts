@@ -2,12 +2,18 @@
  * A data file, tokenised: the examples that a run works with, and what became of every row.
  */
 import { InputError } from "../errors.ts";
+import { sizeOf } from "../io/files.ts";
+import { touch } from "../io/prune.ts";
+import { inBlocks } from "./block.ts";
 import { copies } from "./duplicates.ts";
-import { readDataRows, type RowKind, type RowOptions } from "./rows.ts";
-import { type DataSummary, REASON_TEXT, SummaryCounter, summaryText } from "./summary.ts";
+import { type PackedExamples, unpack } from "./packed.ts";
+import { type PoolOptions, tokeniseBlocks } from "./pool.ts";
+import { checkSameKind, type RowKind, type RowShape } from "./rows.ts";
+import { type ByteTally, filesOf, storedRowsOf } from "./source.ts";
+import { type DataSummary, SummaryCounter, summaryText } from "./summary.ts";
+import { type KeptRows, readKept, tokenCachePath, writeKept } from "./token_cache.ts";
 import { sha256Hex } from "./tokenizer.ts";
-import { type TokeniseOptions, tokeniseRow } from "./tokenise.ts";
-import type { Example } from "./types.ts";
+import type { Example, TokenIds } from "./types.ts";
 
 /** A tokenised file. */
 export interface ExampleSet {
@@ -20,46 +26,74 @@ export interface ExampleSet {
   readonly hash: string;
 }
 
-export interface ExampleOptions extends TokeniseOptions, RowOptions {
-  /** A row that would be dropped is an error. */
-  readonly strict?: boolean;
-  /** Called after every row with the number of rows so far. */
-  readonly onRow?: (rows: number) => void;
+export interface ExampleOptions extends PoolOptions {
+  /** Called with the bytes of the data read so far and in all, where that is known. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Ends the work. */
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Reads and tokenises a data file.
+ * Reads and tokenises a data source, or takes the ids that an earlier run has kept of it.
  *
  * @throws {InputError} for a malformed row (naming file and line), when `strict` for a dropped one, and when none is left
  */
-export async function loadExamples(path: string, options: ExampleOptions): Promise<ExampleSet> {
-  const examples: Example[] = [], counter = new SummaryCounter();
-  let kind: RowKind | undefined;
-  for await (const row of readDataRows(path, options)) {
-    kind = row.kind;
-    const result = tokeniseRow(row, options);
-    if (result.dropped && options.strict) {
-      throw new InputError(
-        `${row.where}: ${
-          REASON_TEXT[result.dropped]
-        }, and strict is on. Mend or delete the row, or leave strict off to have such rows dropped and counted.`,
-      );
-    }
-    counter.add(result);
-    if (result.example) examples.push(result.example);
-    options.onRow?.(counter.rows);
+export async function loadExamples(source: string, options: ExampleOptions): Promise<ExampleSet> {
+  const files = await filesOf(source), cache = await tokenCachePath(files, options);
+  const kept = cache === undefined ? undefined : await readKept(cache);
+  if (kept === "damaged") {
+    options.onNotice?.(`${cache}: the kept ids of ${source} are damaged, and are made anew`);
   }
-  const summary = { ...counter.summary, copies: copies(examples) }, text = summaryText(path, summary);
-  if (!kind || examples.length === 0) {
+  const known = kept !== undefined && kept !== "damaged";
+  if (known) await touch(cache!);
+  const rows = known ? kept : await tokeniseFiles(files, options);
+  const examples = rows?.packed.flatMap(unpack) ?? [];
+  const counts = rows?.counts ?? new SummaryCounter().counts;
+  const summary = { ...counts, copies: copies(examples) }, text = summaryText(source, summary);
+  if (!rows || examples.length === 0) {
     throw new InputError(
       summary.rows === 0
-        ? `${path}: the file has no rows; at least one is needed.`
+        ? `${source}: the file has no rows; at least one is needed.`
         : `${text} No row is left to work with: raise max_length or use other data.`,
     );
   }
-  return { examples, kind, summary, text, hash: await hashExamples(examples) };
+  if (cache !== undefined && !known) await keep(cache, rows, options);
+  return { examples, kind: rows.first.kind, summary, text, hash: await hashExamples(examples) };
 }
 
+async function tokeniseFiles(
+  files: readonly string[],
+  { onProgress, signal, ...options }: ExampleOptions,
+): Promise<KeptRows | undefined> {
+  const counter = new SummaryCounter(), packed: PackedExamples[] = [];
+  const tally: ByteTally = { doneBytes: 0, totalBytes: await totalSize(files) };
+  let first: RowShape | undefined;
+  for await (const block of tokeniseBlocks(inBlocks(storedRowsOf(files, tally)), options)) {
+    first ??= block.first;
+    checkSameKind(block.first, first);
+    counter.merge(block.counts);
+    packed.push(block.packed);
+    if (tally.totalBytes > 0) onProgress?.(tally.doneBytes, tally.totalBytes);
+    signal?.throwIfAborted();
+  }
+  return first && { first, counts: counter.counts, packed };
+}
+
+async function totalSize(files: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(files.map(sizeOf));
+  return sizes.reduce<number>((sum, size) => sum + (size ?? NaN), 0) || 0;
+}
+
+/** Keeps ids for later runs; where that fails (a full disk), this run goes on without. */
+async function keep(path: string, rows: KeptRows, { tokenizer, onNotice }: ExampleOptions): Promise<void> {
+  try {
+    await writeKept(path, rows, tokenizer.vocabSize);
+  } catch (error) {
+    onNotice?.(`The rows' ids could not be kept for later runs: ${(error as Error).message}`);
+  }
+}
+
+/** Words that are hashed at a time. */
 const HASH_BLOCK = 1 << 20;
 
 /** Between the parts of a row in the hash: no id is as large. */
@@ -67,17 +101,27 @@ const ROW = 0xffffffff, SCORED = 0xfffffffe, LABEL = 0xfffffffd;
 
 /** SHA-256 over the examples' shapes and ids, block by block, each block's hash going into the next. */
 export async function hashExamples(examples: Iterable<Example>): Promise<string> {
-  let hash = "", words: number[] = [];
+  let hash = "", words = new Uint32Array(HASH_BLOCK), length = 0;
+  const add = (part: TokenIds) => {
+    if (length + part.length > words.length) {
+      const larger = new Uint32Array(2 * (length + part.length));
+      larger.set(words);
+      words = larger;
+    }
+    words.set(part, length);
+    length += part.length;
+  };
   const flush = async () => {
-    hash = await sha256Hex(hash + await sha256Hex(new Uint8Array(Uint32Array.from(words).buffer)));
-    words = [];
+    hash = await sha256Hex(hash + await sha256Hex(new Uint8Array(words.buffer, 0, 4 * length)));
+    length = 0;
   };
   for (const { prompt, completions, scored, label } of examples) {
-    words.push(ROW, prompt.length, completions.length, ...completions.map((ids) => ids.length));
-    for (const ids of [prompt, ...completions]) for (const id of ids) words.push(id);
-    if (scored) words.push(SCORED, ...scored.flat());
-    if (label !== undefined) words.push(LABEL, Number(label));
-    if (words.length >= HASH_BLOCK) await flush();
+    add([ROW, prompt.length, completions.length, ...completions.map((ids) => ids.length)]);
+    add(prompt);
+    for (const ids of completions) add(ids);
+    if (scored) add([SCORED, ...scored.flat()]);
+    if (label !== undefined) add([LABEL, Number(label)]);
+    if (length >= HASH_BLOCK) await flush();
   }
   await flush();
   return hash;

@@ -95,7 +95,8 @@ export function checkSameKind(row: RowShape, first: RowShape): void {
   );
 }
 
-type RowShape = Pick<DataRow, "where" | "kind"> & { readonly content: Pick<RowContent, "form"> };
+/** What all rows of a file have in common, and one that has it. */
+export type RowShape = Pick<DataRow, "where" | "kind"> & { readonly content: Pick<RowContent, "form"> };
 
 /** Reads one row's shape; of the kinds wanted the first that its keys allow. */
 export function parseRow(raw: RawRow, { kinds, columns }: RowOptions = {}): DataRow {

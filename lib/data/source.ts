@@ -4,22 +4,24 @@
  */
 import { InputError } from "../errors.ts";
 import { isDirectory, listDirectory, STANDARD_INPUT } from "../io/files.ts";
-import { fileRows } from "./sources/open.ts";
+import { type ByteTally, fileRows } from "./sources/open.ts";
 import { parsed, type RawRow, type StoredRow } from "./sources/raw.ts";
 
+export type { ByteTally } from "./sources/open.ts";
 export { outline, parsed, type RawRow, type StoredRow } from "./sources/raw.ts";
 
 /** The rows of a source, in order. */
 export async function* readRows(source: string): AsyncGenerator<RawRow> {
-  for await (const row of readStoredRows(source)) yield parsed(row);
+  for await (const row of storedRowsOf(await filesOf(source))) yield parsed(row);
 }
 
-/** As {@link readRows}, with JSON text not yet taken apart. */
-export async function* readStoredRows(source: string): AsyncGenerator<StoredRow> {
+/** The rows of files one after the other, JSON text not yet taken apart; `tally` counts the bytes read. */
+export async function* storedRowsOf(
+  files: readonly string[],
+  tally: ByteTally = { doneBytes: 0, totalBytes: 0 },
+): AsyncGenerator<StoredRow> {
   let index = 0;
-  for (const path of await filesOf(source)) {
-    for await (const row of fileRows(path)) yield { ...row, index: index++ };
-  }
+  for (const path of files) for await (const row of fileRows(path, tally)) yield { ...row, index: index++ };
 }
 
 const DATA_FILE = /\.(jsonl|ndjson|json)(\.gz)?$|\.parquet$/i;

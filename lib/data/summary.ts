@@ -37,19 +37,19 @@ export interface DataSummary {
   readonly unused: readonly string[];
 }
 
-/** Counts rows one by one. */
+/** What is counted of rows as they come. */
+export type RowCounts = Omit<DataSummary, "copies">;
+
+/** Counts rows one by one, or what others have counted. */
 export class SummaryCounter {
-  rows = 0;
-  kept = 0;
-  straddles = 0;
-  truncated = 0;
-  readonly dropped: Record<DropReason, number> = {
-    promptTooLong: 0,
-    emptyCompletion: 0,
-    equal: 0,
-    emptyPrompt: 0,
+  readonly #counts = {
+    rows: 0,
+    kept: 0,
+    straddles: 0,
+    truncated: 0,
+    dropped: { promptTooLong: 0, emptyCompletion: 0, equal: 0, emptyPrompt: 0 },
+    notes: {} as Partial<Record<RowNote, number>>,
   };
-  readonly notes: Partial<Record<RowNote, number>> = {};
   readonly #unused = new Set<string>();
 
   /** Takes account of one row. */
@@ -62,21 +62,35 @@ export class SummaryCounter {
       readonly unused: readonly string[];
     },
   ): void {
-    this.rows++;
+    const counts = this.#counts;
+    counts.rows++;
     for (const column of row.unused) this.#unused.add(column);
     if (row.dropped) {
-      this.dropped[row.dropped]++;
+      counts.dropped[row.dropped]++;
       return;
     }
-    this.kept++;
-    if (row.straddles) this.straddles++;
-    if (row.truncated) this.truncated++;
-    for (const note of row.notes) this.notes[note] = (this.notes[note] ?? 0) + 1;
+    counts.kept++;
+    if (row.straddles) counts.straddles++;
+    if (row.truncated) counts.truncated++;
+    for (const note of row.notes) counts.notes[note] = (counts.notes[note] ?? 0) + 1;
   }
 
-  get summary(): Omit<DataSummary, "copies"> {
-    const { rows, kept, straddles, truncated, dropped, notes } = this;
-    return { rows, kept, straddles, truncated, dropped, notes, unused: [...this.#unused] };
+  /** Takes account of counted rows. */
+  merge({ rows, kept, straddles, truncated, dropped, notes, unused }: RowCounts): void {
+    const counts = this.#counts;
+    counts.rows += rows;
+    counts.kept += kept;
+    counts.straddles += straddles;
+    counts.truncated += truncated;
+    for (const reason of Object.keys(dropped) as DropReason[]) counts.dropped[reason] += dropped[reason];
+    for (const [note, count] of Object.entries(notes)) {
+      counts.notes[note as RowNote] = (counts.notes[note as RowNote] ?? 0) + count;
+    }
+    for (const column of unused) this.#unused.add(column);
+  }
+
+  get counts(): RowCounts {
+    return { ...this.#counts, unused: [...this.#unused] };
   }
 }
 

@@ -45,6 +45,8 @@ export interface Tokenizer {
       variables?: Readonly<Record<string, unknown>>;
     },
   ): string;
+  /** The rows of the model's embedding, where tokens beyond them are refused. */
+  readonly bound?: number;
   /** SHA-256 over the tokenizer's files and the chat template, in hex: part of a cache key. */
   readonly hash: string;
 }
@@ -186,6 +188,7 @@ export function boundTokenizer(tokenizer: Tokenizer, vocabSize: number): Tokeniz
   check([...tokenizer.prefix, ...tokenizer.eosId === undefined ? [] : [tokenizer.eosId]]);
   return {
     ...tokenizer,
+    bound: vocabSize,
     encode(text, options) {
       const ids = tokenizer.encode(text, options);
       check(ids);

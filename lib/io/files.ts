@@ -25,6 +25,18 @@ export async function exists(path: string): Promise<boolean> {
   return await kindOf(path) !== undefined;
 }
 
+/** The size of a regular file in bytes; undefined for anything else. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  if (STANDARD_INPUT.includes(path)) return undefined;
+  try {
+    const { isFile, size } = await Deno.stat(path);
+    return isFile ? size : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
 export async function isFile(path: string): Promise<boolean> {
   return await kindOf(path) === "file";
 }

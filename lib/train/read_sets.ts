@@ -3,7 +3,7 @@
  */
 import { readingOf } from "../data/data_options.ts";
 import { leakText } from "../data/duplicates.ts";
-import type { ExampleSet } from "../data/examples.ts";
+import type { ExampleOptions, ExampleSet } from "../data/examples.ts";
 import { loadMixture } from "../data/mixture.ts";
 import type { RowKind } from "../data/rows.ts";
 import { holdOut } from "../data/split.ts";
@@ -27,6 +27,27 @@ export interface RunSets {
   readonly evalSet: ExampleSet | undefined;
 }
 
+/** How reading rows reports, and is asked to end. */
+export function readingHooks(
+  { onEvent, signal }: RunHooks,
+): Pick<ExampleOptions, "onProgress" | "onNotice" | "signal"> {
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  return {
+    onNotice: (text) => onEvent?.({ type: "notice", text }),
+    onProgress: (done, total) => {
+      if (megabytes(total) === 0) return; // over before anybody looks
+      onEvent?.({
+        type: "phase",
+        name: "tokenize",
+        done: megabytes(done),
+        total: megabytes(total),
+        unit: "MB",
+      });
+    },
+    ...(signal ? { signal } : {}),
+  };
+}
+
 /** Reads and tokenises a run's rows; what became of them is told. */
 export async function readSets(
   data: string | readonly string[],
@@ -48,6 +69,7 @@ export async function readSets(
     kinds: KINDS[objective.rows],
     strict: options.strict,
     seed: options.seed,
+    ...readingHooks(hooks),
   };
   const weights = options.data_weights ? { weights: options.data_weights } : {};
   const set = await loadMixture(data, { ...reading, ...weights });

@@ -168,7 +168,7 @@ Deno.test("rows: text is scored but for its first token, and ends in one EOS", a
       tokenizer,
     });
     assertEquals(kind, "text");
-    for (const { prompt, completions } of examples) {
+    for (const { prompt, completions } of plain(examples)) {
       assertEquals([prompt, completions], [[ids[0]], [[...ids.slice(1), tokenizer.eosId!]]]);
     }
   }
@@ -207,7 +207,7 @@ Deno.test("max_length keeps the start of each side; what cannot be used is dropp
   });
   assertEquals(examples.map((example) => example.index), [0, 6]);
   const [{ prompt, completions: [long, short] }] = plain(whole.examples);
-  assertEquals(examples[0].completions, [long.slice(0, 10 - prompt.length), short]);
+  assertEquals(plain(examples)[0].completions, [long.slice(0, 10 - prompt.length), short]);
   assertStringIncludes(text, "2 of 7 rows kept; dropped 1 because the prompt leaves no room");
   assertStringIncludes(text, "1 cut at max_length");
 

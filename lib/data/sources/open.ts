@@ -8,6 +8,12 @@ import { parquetRows } from "./parquet.ts";
 import type { StoredRow } from "./raw.ts";
 import { decoded, elementRows, lineRows } from "./text.ts";
 
+/** How much of the data has been read. */
+export interface ByteTally {
+  doneBytes: number;
+  readonly totalBytes: number;
+}
+
 const WANTED = "a data file (JSONL, JSON or Parquet)";
 
 /** Bytes that tell what a file is; the first character of a text may follow blanks. */
@@ -18,12 +24,12 @@ const HEAD_BYTES = 4096;
  *
  * @throws {InputError} when there is no such file, or naming the place of what cannot be read
  */
-export async function* fileRows(path: string): AsyncGenerator<StoredRow> {
-  const bytes = new Peeked(await openStream(path, WANTED));
+export async function* fileRows(path: string, tally: ByteTally): AsyncGenerator<StoredRow> {
+  const bytes = new Peeked(await openStream(path, WANTED), tally);
   try {
     const head = await bytes.head();
     checkKind(head, path);
-    if (begins(head, "PAR1")) yield* await parquet(bytes, path);
+    if (begins(head, "PAR1")) yield* await parquet(bytes, { path, tally });
     else if (head[0] === 0x1f && head[1] === 0x8b) yield* gzipped(bytes, path);
     else yield* textRows(bytes, path);
   } finally {
@@ -49,11 +55,18 @@ async function* afterBracket(text: AsyncIterable<string>): AsyncGenerator<string
   }
 }
 
-async function parquet(bytes: Peeked, path: string): Promise<AsyncGenerator<StoredRow>> {
+async function parquet(
+  bytes: Peeked,
+  { path, tally }: { path: string; tally: ByteTally },
+): Promise<AsyncGenerator<StoredRow>> {
   if (!STANDARD_INPUT.includes(path) && await isFile(path)) {
     await bytes.close();
     const file = await openFile(path, WANTED);
-    return parquetRows({ sizeBytes: file.sizeBytes, fill: file.fill, close: file.close }, path);
+    const fill = (offset: number, into: Uint8Array) => {
+      tally.doneBytes += into.length;
+      return file.fill(offset, into);
+    };
+    return parquetRows({ sizeBytes: file.sizeBytes, fill, close: file.close }, path);
   }
   const whole = new Uint8Array(
     await new Blob(await Array.fromAsync(bytes.all()) as BlobPart[]).arrayBuffer(),
@@ -113,7 +126,7 @@ class Peeked {
   readonly #kept: Uint8Array[] = [];
   #head: Uint8Array | undefined;
 
-  constructor(chunks: AsyncIterable<Uint8Array>) {
+  constructor(chunks: AsyncIterable<Uint8Array>, readonly tally?: ByteTally) {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
@@ -138,10 +151,14 @@ class Peeked {
 
   /** All bytes, the first ones included; once. */
   async *all(): AsyncGenerator<Uint8Array> {
-    for (const chunk of this.#kept.splice(0)) yield chunk;
+    for (const chunk of this.#kept.splice(0)) {
+      if (this.tally) this.tally.doneBytes += chunk.length;
+      yield chunk;
+    }
     for (;;) {
       const { done, value } = await this.#chunks.next();
       if (done) return;
+      if (this.tally) this.tally.doneBytes += value.length;
       yield value;
     }
   }
