@@ -1,4 +1,4 @@
-// The embeddings of the slots' current tokens.
+// The embeddings of the slots' current tokens; the table may be a window of a larger one, rows [first, first + held).
 #include lanes
 
 struct Params {
@@ -6,11 +6,13 @@ struct Params {
   row: u32, // words of a row of state
   width: u32, // lanes of an embedding
   vocabulary: u32,
+  first: u32,
+  held: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> state: array<u32>;
-@group(0) @binding(3) var<storage, read> table: array<Lane>;
+#include operand_lanes NAME=table AT=3 FORMAT=FORMAT TEXTURE=0
 @group(0) @binding(4) var<storage, read_write> x: array<Lane>;
 
 @compute @workgroup_size(64)
@@ -25,5 +27,9 @@ fn main(
     return;
   }
   let token = min(state[slot * params.row], params.vocabulary - 1u);
-  x[index] = table[token * params.width + index % params.width];
+  // A token before the window wraps around to a large number.
+  let source = token - params.first;
+  if (source < params.held) {
+    x[index] = table_lane(source * params.width + index % params.width);
+  }
 }

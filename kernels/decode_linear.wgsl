@@ -22,18 +22,7 @@ struct Params {
 #else
 @group(0) @binding(2) var<storage, read> x: array<Lane>;
 #end
-#if VEC == 4
-#include operand NAME=w AT=3 FORMAT=FORMAT TEXTURE=IMAGE
-#else
-@group(0) @binding(3) var<storage, read> w: array<f32>;
-alias w_texel = f32;
-fn w_at(row: u32, texel: u32, stride: u32) -> f32 {
-  return w[row * stride + texel];
-}
-fn w_quad(texel: f32, quad: u32) -> f32 {
-  return texel;
-}
-#end
+#include operand_lanes NAME=w AT=3 FORMAT=FORMAT TEXTURE=IMAGE
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #if BIAS
 @group(0) @binding(5) var<storage, read> bias: array<f32>;

@@ -14,7 +14,7 @@ struct Params {
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
-@group(0) @binding(3) var<storage, read> table: array<Lane>;
+#include operand_lanes NAME=table AT=3 FORMAT=FORMAT TEXTURE=0
 @group(0) @binding(4) var<storage, read_write> y: array<Lane>;
 
 #include spans
@@ -25,7 +25,7 @@ struct Params {
   }
   for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
-    y[row * params.width + i + ${u}u] = table[source * params.width + i + ${u}u];
+    y[row * params.width + i + ${u}u] = table_lane(source * params.width + i + ${u}u);
 #end
   }
 }

@@ -28,6 +28,7 @@ import matmul_simple from "./matmul_simple.wgsl" with { type: "text" };
 import matmul_sum from "./matmul_sum.wgsl" with { type: "text" };
 import matmul_tile from "./matmul_tile.wgsl" with { type: "text" };
 import operand from "./operand.wgsl" with { type: "text" };
+import operand_lanes from "./operand_lanes.wgsl" with { type: "text" };
 import pack from "./pack.wgsl" with { type: "text" };
 import adamw from "./adamw.wgsl" with { type: "text" };
 import adapter_collapse from "./adapter_collapse.wgsl" with { type: "text" };
@@ -111,6 +112,7 @@ export const kernels: Readonly<Record<string, string>> = {
   matmul_sum,
   matmul_tile,
   operand,
+  operand_lanes,
   pack,
   decode_attention,
   decode_embed,

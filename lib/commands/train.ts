@@ -66,6 +66,9 @@ export const trainShape: ShapeOf<Own> = {
     lora_target_modules: z.union([text(), z.array(text())]).optional().describe(
       "linear layers that get adapters: all-linear (the default: all but lm_head), or names such as q_proj, down_proj",
     ),
+    base_dtype: z.enum(["auto", "f32", "bf16", "f16"]).default("auto").describe(
+      "how the frozen weights lie in GPU memory; auto: as the model's file has them",
+    ),
     use_rslora: z.boolean().default(false).describe(
       "divide lora_alpha by the root of the rank instead of the rank",
     ),
@@ -158,6 +161,7 @@ export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOpti
     }
     if (options.lora_r === 0 && options.adapter === undefined) {
       const stray = ["lora_alpha", "lora_target_modules"].filter((key) => Object.hasOwn(options, key));
+      if (options.base_dtype !== "auto") stray.push("base_dtype");
       if (stray.length > 0) problems.push(`${stray.join(" and ")} given without lora_r, the adapters' rank`);
     }
     if (options.resume === true && options.output_dir === undefined) {

@@ -2,7 +2,7 @@
  * Model directories as Transformers keeps them: `config.json`, weights in safetensors, tokenizer files.
  */
 import { InputError } from "../errors.ts";
-import { type Dtype, type FloatDtype, TORCH_NAME } from "./dtype.ts";
+import { type Dtype, encodeFloats, type FloatDtype, TORCH_NAME } from "./dtype.ts";
 import { isDirectory, isFile } from "../io/files.ts";
 import { describe, readJsonObject, writeJson } from "../io/json.ts";
 import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
@@ -23,6 +23,8 @@ export interface ModelDirectory {
   readonly files: readonly string[];
   /** A tensor's values as float32. */
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** A tensor's bytes as they are stored, where tensors are stored one by one. */
+  readStored?(name: string): Promise<Uint8Array<ArrayBuffer>>;
   close(): void;
 }
 
@@ -55,12 +57,26 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
         if (!file) throw new InputError(`${path}: no tensor "${name}" in this model's weights.`);
         return await file.read(name);
       },
+      readStored: async (name) => await owner.get(name)!.readBytes(name),
       close: () => shards.forEach((file) => file.close()),
     };
   } catch (error) {
     shards.forEach((file) => file.close());
     throw error;
   }
+}
+
+/** A tensor's values in 16 bits each: as they are stored where that is their format, else converted. */
+export async function readHalves(
+  directory: ModelDirectory,
+  name: string,
+  format: "bf16" | "f16",
+): Promise<Uint8Array<ArrayBuffer>> {
+  const dtype = format === "bf16" ? "BF16" : "F16";
+  if (directory.readStored && directory.tensors.get(name)?.dtype === dtype) {
+    return await directory.readStored(name);
+  }
+  return encodeFloats(await directory.read(name), dtype);
 }
 
 /** Opens the weight files into `shards`; returns the file that holds each tensor. */

@@ -8,13 +8,14 @@ import { absolutePath, exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { readJsonObject } from "../io/json.ts";
 import { nameOf } from "../io/paths.ts";
-import type { ModelDirectory } from "../formats/huggingface.ts";
+import { type ModelDirectory, readHalves } from "../formats/huggingface.ts";
 import { openModelFiles } from "../formats/model_files.ts";
 import { isPeftDirectory } from "../formats/peft.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelConfig } from "../model/config.ts";
 import { parseModelConfig } from "../model/families/mod.ts";
-import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
+import { checkShapes, createParams, loadParams, type ParamStore, type Storage } from "../model/params.ts";
+import type { TensorSource } from "../model/shards.ts";
 import type { RunHooks } from "../events.ts";
 import { baseOf, type OpenLora, openLora, putOn } from "./lora.ts";
 
@@ -141,15 +142,39 @@ export async function openTokenizer({ tokenizerPath, config }: OpenModel): Promi
 export async function loadWeights(
   gpu: Gpu,
   model: OpenModel,
-  { trainable, base = false, onEvent }: RunHooks & { trainable: boolean; base?: boolean },
+  { trainable, base = false, dtype = "f32", onEvent }: RunHooks & {
+    trainable: boolean;
+    base?: boolean;
+    /** How frozen matrices lie in GPU memory. */
+    dtype?: BaseDtype;
+  },
 ): Promise<ParamStore> {
   const { path, config, directory, adapter } = model;
-  const params = createParams(gpu, config, { trainable: trainable && !adapter });
-  const source = { where: path, tensors: directory.tensors, read: (name: string) => directory.read(name) };
+  const storage = storageOf(directory, dtype);
+  const params = createParams(gpu, config, { trainable: trainable && !adapter, storage });
+  const source: TensorSource = {
+    where: path,
+    tensors: directory.tensors,
+    read: (name) => directory.read(name),
+    readHalves: (name, format) => readHalves(directory, name, format),
+  };
   await loadParams(gpu, params, source, {
     onProgress: (done, total) => onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
   });
   return adapter && !base ? await putOn(gpu, params, { lora: adapter, trainable }) : params;
+}
+
+/** `auto`: as the file has it; see the option `base_dtype`. */
+export type BaseDtype = "auto" | "f32" | "bf16" | "f16";
+
+/** Where frozen matrices lie as the file has them, stacked ones of several formats lie in float32. */
+export function storageOf({ tensors }: ModelDirectory, dtype: BaseDtype): Storage {
+  if (dtype !== "auto") return () => dtype;
+  const formats: Readonly<Record<string, "bf16" | "f16">> = { BF16: "bf16", F16: "f16" };
+  return ({ parts }) => {
+    const [first, ...others] = parts.map(({ name }) => formats[tensors.get(name)!.dtype] ?? "f32");
+    return others.every((format) => format === first) ? first! : "f32";
+  };
 }
 
 /** Throws where rows are longer than the model's positions. */

@@ -13,7 +13,7 @@ import {
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Adapter, Linear } from "./linear.ts";
-import { createParams, type LayerWeights, type ParamStore } from "./params.ts";
+import { createParams, type LayerWeights, type ParamStore, type Storage } from "./params.ts";
 import { createShards, type Group, joinShards, type ShardSet } from "./shards.ts";
 import type { ModelTensor } from "./table.ts";
 
@@ -75,9 +75,13 @@ export function createAdapters(
 export function createPolicy(
   gpu: Gpu,
   config: ModelConfig,
-  { lora, trainable }: { lora?: AdapterConfig | undefined; trainable: boolean },
+  { lora, trainable, storage }: {
+    lora?: AdapterConfig | undefined;
+    trainable: boolean;
+    storage?: Storage | undefined;
+  },
 ): ParamStore {
-  const params = createParams(gpu, config, { trainable: trainable && !lora });
+  const params = createParams(gpu, config, { trainable: trainable && !lora, storage });
   return lora ? withAdapters(params, createAdapters(gpu, config, { adapter: lora, trainable })) : params;
 }
 

@@ -106,6 +106,14 @@ function expanded(rec: Recorder, { a, parts, window, ...sizes }: Adapter): Tenso
   return window ? rowWindow(whole, window.first, window.first + window.rows) : whole;
 }
 
+/**
+ * Lets go of the forms that products made of a weight (textures): made anew where it is wanted again, which costs less
+ * than keeping those of all layers.
+ */
+export function forgetForms(rec: Recorder, linears: readonly Linear[]): void {
+  for (const { weight } of linears) rec.forget(weight.value);
+}
+
 /** y [B, N] of few rows x [B, D], with the neighbours that decoding fuses in. */
 export function linearDecode(
   rec: Recorder,

@@ -10,8 +10,9 @@ import { gatherRows, scatterRows } from "../ops/logprob.ts";
 import { rmsnorm } from "../ops/norm.ts";
 import type { BatchTensors } from "./batch_tensors.ts";
 import { blockBackward, type BlockContext, blockForward, type BlockSaved, normBackward } from "./block.ts";
+import { forgetForms } from "./linear.ts";
 import { type HeadSaved, logprobHead, logprobHeadBackward } from "./head.ts";
-import type { ParamStore } from "./params.ts";
+import { linearsOf, type ParamStore } from "./params.ts";
 
 /** What `modelForward` leaves for `modelBackward`. */
 export interface ModelSaved {
@@ -59,6 +60,7 @@ function forwardToHead(
   let x = rec.scope("embedding", () => embedding(rec, params.embedding.value, batch.tokens, { name: "x" }));
   const blocks = params.layers.map((weights, i) => {
     const { y, saved } = rec.scope(`layer ${i}`, () => blockForward(rec, x, weights, context));
+    forgetForms(rec, linearsOf(weights));
     x = y;
     return options.checkpointing ? saved.x : saved;
   });
@@ -97,6 +99,7 @@ export function modelBackward(rec: Recorder, coef: Tensor, saved: ModelSaved, pa
       const full = "qkv" in kept ? kept : blockForward(rec, kept, weights, context).saved;
       return blockBackward(rec, dx, { saved: full, weights, context });
     });
+    forgetForms(rec, linearsOf(weights));
   }
   const { grad } = params.embedding;
   if (!grad) return;

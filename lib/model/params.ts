@@ -7,7 +7,7 @@ import type { AdapterConfig } from "./adapter_config.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Linear } from "./linear.ts";
-import type { Precision } from "../ops/operand.ts";
+import type { Format, Precision } from "../ops/operand.ts";
 import { dropRopeTables } from "./rope_table.ts";
 import {
   createShards,
@@ -34,6 +34,11 @@ export interface LayerWeights {
   readonly down: Linear;
 }
 
+/** A layer's linear layers. */
+export function linearsOf({ qkv, o, gateUp, down }: LayerWeights): Linear[] {
+  return [qkv, o, gateUp, down];
+}
+
 /** See the module's description. */
 export interface ParamStore extends ShardSet {
   readonly config: ModelConfig;
@@ -49,24 +54,33 @@ export interface ParamStore extends ShardSet {
 /** Which tensors are trained: all, none, or those that it holds for. */
 export type Trainable = boolean | ((tensor: ModelTensor) => boolean);
 
+/** How a frozen matrix lies in GPU memory, where kernels can read it so; everything else is `f32`. */
+export type Storage = (tensor: ModelTensor) => Format;
+
 /** Allocates the parameters of a model, zeroed; trained ones with gradients and moments. */
 export function createParams(
   gpu: Gpu,
   config: ModelConfig,
-  { trainable }: { trainable: Trainable },
+  { trainable, storage = () => "f32" }: { trainable: Trainable; storage?: Storage | undefined },
 ): ParamStore {
-  const set = createShards(gpu, groupsOf(config, trainable));
+  const set = createShards(gpu, groupsOf(config, trainable, storage));
   return { config, ...set, ...nameWeights(config, set.params) };
 }
 
-function groupsOf(config: ModelConfig, trainable: Trainable): Group[] {
-  return modelTable(config).map((tensor): Group => ({
-    key: tensor.key,
-    shape: tensor.shape,
-    members: partSpecs(tensor),
-    decay: tensor.kind === "matrix",
-    trained: typeof trainable === "boolean" ? trainable : trainable(tensor),
-  }));
+function groupsOf(config: ModelConfig, trainable: Trainable, storage: Storage): Group[] {
+  return modelTable(config).map((tensor): Group => {
+    const trained = typeof trainable === "boolean" ? trainable : trainable(tensor);
+    // Kernels read 16 bits by texels of eight.
+    const halves = !trained && tensor.kind === "matrix" && tensor.columns! % 8 === 0;
+    return {
+      key: tensor.key,
+      shape: tensor.shape,
+      members: partSpecs(tensor),
+      decay: tensor.kind === "matrix",
+      trained,
+      dtype: halves ? storage(tensor) : "f32",
+    };
+  });
 }
 
 /** The same weights, whose products round their float32 inputs to a precision. */

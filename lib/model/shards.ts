@@ -6,7 +6,9 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Format } from "../ops/operand.ts";
 import {
+  BYTES,
   byteSize,
   elementCount,
   makeTensor,
@@ -37,6 +39,8 @@ export interface Group {
   readonly decay: boolean;
   /** Whether it gets a gradient and moments. */
   readonly trained: boolean;
+  /** How a frozen matrix is stored; by default `f32`. */
+  readonly dtype?: Format | undefined;
 }
 
 /** The flat buffers of one kind of tensor. */
@@ -77,14 +81,14 @@ interface Slice {
   readonly length: number;
 }
 
-/** Offsets of bindings must be multiples of 256 bytes on some adapters. */
-const ALIGN = 64;
+/** Offsets of bindings must be multiples of so many bytes on some adapters. */
+const ALIGN = 256;
 
 /** Allocates the tensors, zeroed. */
 export function createShards(gpu: Gpu, groups: readonly Group[]): ShardSet {
   const placed = placeGroups(gpu, groups);
-  const shards = placed.sizes.map(({ length, decay, trained }, i): Shard => {
-    const make = (part: string) => residentTensor(gpu, `${part} shard ${i}`, [length]);
+  const shards = placed.sizes.map(({ length, decay, trained, dtype }, i): Shard => {
+    const make = (part: string) => residentTensor(gpu, `${part} shard ${i}`, [length], { dtype });
     const moments = trained
       ? { grad: make("gradient"), m: make("first moment"), v: make("second moment") }
       : {};
@@ -135,6 +139,7 @@ interface ShardSize {
   length: number;
   readonly decay: boolean;
   readonly trained: boolean;
+  readonly dtype: Format;
 }
 
 interface Placement {
@@ -142,26 +147,31 @@ interface Placement {
   readonly groups: readonly { readonly group: Group; readonly shard: number; readonly offset: number }[];
 }
 
-/** Fills shards in order, those of one kind together. */
+/**
+ * Fills shards in order, those of one kind together. What one binding does not hold gets a shard of its own, whose rows
+ * are bound in windows (`bindableRows`).
+ */
 function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
-  const most = Math.floor(Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize) / 4);
+  const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const sizes: ShardSize[] = [];
   const open = new Map<string, number>();
   const placed = groups.map((group) => {
-    const { key, shape, decay, trained } = group;
-    const length = Math.ceil(elementCount(shape) / ALIGN) * ALIGN;
-    if (length > most) {
+    const { key, shape, decay, trained, dtype = "f32" } = group;
+    const bytes = Math.ceil(byteSize(shape, dtype) / ALIGN) * ALIGN;
+    const length = bytes / BYTES[dtype];
+    if (bytes > maxBufferSize) {
       throw new InputError(
-        `Placing the parameter ${key} of shape [${shape.join(", ")}]: ${
-          byteSize(shape, "f32")
-        } bytes in float32, ` +
-          `but this adapter binds at most ${4 * most} at once. Use a smaller model or another adapter.`,
+        `Placing the parameter ${key} of shape [${
+          shape.join(", ")
+        }]: ${bytes} bytes in ${dtype}, but this adapter's ` +
+          `buffers hold at most ${maxBufferSize}. Use a smaller model or another adapter.`,
       );
     }
-    const kind = `${decay} ${trained}`;
+    const kind = `${decay} ${trained} ${dtype}`;
     let shard = open.get(kind);
-    if (shard === undefined || sizes[shard]!.length + length > most) {
-      shard = sizes.push({ length: 0, decay, trained }) - 1;
+    if (shard === undefined || BYTES[dtype] * sizes[shard]!.length + bytes > most) {
+      shard = sizes.push({ length: 0, decay, trained, dtype }) - 1;
       open.set(kind, shard);
     }
     const offset = sizes[shard]!.length;
@@ -177,6 +187,8 @@ export interface TensorSource {
   readonly where: string;
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** The values in 16 bits each: as they are stored, or converted. */
+  readHalves?(name: string, format: "bf16" | "f16"): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Fills a store, tensor by tensor. */
@@ -191,9 +203,18 @@ export async function writeShards(
   for (const { name, shape } of specs) checkShape({ name, shape }, source);
   for (const [i, { name, shape }] of specs.entries()) {
     const { offset } = store.slices.get(name)!;
-    const values = await source.read(name);
-    checkFinite(values, { name, where: source.where });
-    writeTensor(gpu, flatWindow(partOf(store, name, part)!, offset, { name, shape }), values);
+    const flat = partOf(store, name, part)!;
+    const window = flatWindow(flat, offset, { name, shape });
+    if (flat.dtype === "bf16" || flat.dtype === "f16") {
+      const bytes = await source.readHalves!(name, flat.dtype);
+      const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+      checkFinite(halves, { name, where: source.where, exponent: flat.dtype === "bf16" ? 0x7f80 : 0x7c00 });
+      writeTensor(gpu, window, new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
+    } else {
+      const values = await source.read(name);
+      checkFinite(values, { name, where: source.where });
+      writeTensor(gpu, window, values);
+    }
     options.onProgress?.(i + 1, specs.length);
   }
 }
@@ -212,15 +233,23 @@ function partOf(store: ShardSet, name: string, part: ShardPart): Tensor | undefi
   return store.shards[store.slices.get(name)!.shard]![part];
 }
 
-/** Throws on a value that is no number: one spreads to every loss, and shows there without its origin. */
-export function checkFinite(values: Float32Array, { name, where }: { name: string; where: string }): void {
+/**
+ * Throws on a value that is no finite number (of 16-bit numbers: where the bits of `exponent` are all set): one
+ * spreads to every loss, and shows there without its origin.
+ */
+export function checkFinite(
+  values: Float32Array | Uint16Array,
+  { name, where, exponent }: { name: string; where: string; exponent?: number },
+): void {
+  const broken = exponent === undefined
+    ? (value: number) => value - value !== 0 // infinite or NaN
+    : (bits: number) => (bits & exponent) === exponent;
   let index = 0;
-  while (index < values.length && values[index] - values[index] === 0) index++; // neither infinite nor NaN
+  while (index < values.length && !broken(values[index]!)) index++;
   if (index === values.length) return;
+  const found = exponent === undefined ? values[index] : "no finite number";
   throw new InputError(
-    `Loading the weights in ${where}: tensor ${name} holds ${
-      values[index]
-    } at element ${index}. Such a model ` +
+    `Loading the weights in ${where}: tensor ${name} holds ${found} at element ${index}. Such a model ` +
       "computes nothing; save or fetch it again, or take an earlier checkpoint.",
   );
 }
@@ -246,6 +275,9 @@ export async function readShards(
     const { shard, offset, length } = store.slices.get(name)!;
     const flat = flats[shard];
     if (!flat) return [];
+    if (flat.dtype !== "f32") {
+      throw new TypeError(`${name} is stored as ${flat.dtype}, which is not read back.`);
+    }
     const window = flatWindow(flat, offset, { name, shape });
     const data = () =>
       small ? Promise.resolve(contents[shard]!.slice(offset, offset + length)) : readTensor(gpu, window);
@@ -267,8 +299,10 @@ function flatWindow(
   { name, shape }: { name: string; shape: readonly number[] },
 ): Tensor {
   const place = flat.place!;
-  const baseOffset = 4 * offset;
+  const { dtype } = flat;
+  const baseOffset = BYTES[dtype] * offset;
   return makeTensor(name, shape, {
+    dtype,
     base: flat,
     baseOffset,
     place: { buffer: place.buffer, offset: place.offset + baseOffset },

@@ -10,6 +10,7 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { DecodeVariant } from "./decode_linear.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { bindableRows, FORMAT, storedFormat } from "./operand.ts";
 
 /** Words of a slot's state before the tokens that it has written. */
 export const STATE_HEADER = 8;
@@ -25,12 +26,14 @@ export function decodeEmbedding(
   const [B = 0, row = 0] = state.shape;
   const VEC = D % 4 === 0 ? 4 : 1;
   const x = rec.tensor(options.name, [B, D]);
-  rec.dispatch("decode_embed", {
-    bind: { state, table, x },
-    constants: { VEC },
-    params: { slots: B, row, width: D / VEC, vocabulary: V },
-    grid: grid1d(rec.gpu, Math.ceil(B * D / VEC / 64)),
-  });
+  for (const { window, first, rows: held } of bindableRows(rec.gpu, table)) {
+    rec.dispatch("decode_embed", {
+      bind: { state, table: window, x },
+      constants: { VEC, FORMAT: FORMAT[storedFormat(table)] },
+      params: { slots: B, row, width: D / VEC, vocabulary: V, first, held },
+      grid: grid1d(rec.gpu, Math.ceil(B * D / VEC / 64)),
+    });
+  }
   return x;
 }
 

@@ -1,6 +1,7 @@
 /** Rows of a table by index, and sums of rows by list: the embedding, and the scored positions of the head. */
 import type { Recorder } from "../gpu/recorder.ts";
-import { Extent, type ExtentIndex, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { Extent, type ExtentIndex, type Tensor } from "../gpu/tensor.ts";
+import { bindableRows, FORMAT, storedFormat } from "./operand.ts";
 import { expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** A tensor `[V, D]`, or shards of its rows in order where it is larger than a binding. */
@@ -18,11 +19,8 @@ function shardsOf(rec: Recorder, table: Table): Shard[] {
   const shards: Shard[] = [];
   let first = 0;
   for (const tensor of Array.isArray(table) ? table as readonly Tensor[] : [table as Tensor]) {
-    const [rows = 0, width = 1] = tensor.shape;
-    const fitting = Math.floor(rec.gpu.limits.maxStorageBufferBindingSize / (4 * width));
-    // Multiples of 64 rows: windows then begin at multiples of 256 bytes whatever the width.
-    const most = rows <= fitting ? Math.max(1, rows) : Math.floor(fitting / 64) * 64;
-    for (const part of rowWindows(tensor, most)) {
+    const [rows = 0] = tensor.shape;
+    for (const part of bindableRows(rec.gpu, tensor)) {
       shards.push({ tensor: part.window, first: first + part.first, held: part.rows });
     }
     first += rows;
@@ -47,7 +45,7 @@ export function takeRows(
   for (const { tensor, first, held } of shards) {
     expectShape("takeRows", tensor, [held, D]);
     rec.dispatch("embedding", {
-      constants: { VEC: lanes, UNROLL: unroll },
+      constants: { VEC: lanes, UNROLL: unroll, FORMAT: FORMAT[storedFormat(tensor)] },
       bind: { indices, table: tensor, y },
       params: { ...rowParams(y), width, span, first, held },
       grid,

@@ -1,6 +1,6 @@
 /** Gradient norm, clipping and AdamW over flat shards. */
 import type { Recorder } from "../gpu/recorder.ts";
-import { elementCount, rowWindow, type Tensor } from "../gpu/tensor.ts";
+import { elementCount, rowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { expectSameSize, expectShape, gridFor, lanesFor, type RowVariant } from "./rows.ts";
 
 /** The numbers of one optimiser step that a plan reads from its `scalars`. */
@@ -41,12 +41,13 @@ export function gradNorm(
 ): void {
   expectShape("gradNorm", norm, [4]);
   expectShape("gradNorm", scalars, [8]);
-  const partials = rec.tensor("norm.partials", [shards.length, PARTIALS]);
+  const pieces = shards.flatMap((shard) => piecesOf(rec, shard));
+  const partials = rec.tensor("norm.partials", [pieces.length, PARTIALS]);
   const grouped = (variant ?? (rec.gpu.adapterClass === "software" ? "thread" : "group")) === "group";
   // Software adapters read along: few invocations side by side. GPUs want many.
   const size = grouped ? GROUP : 16;
   const groups = grouped ? PARTIALS : PARTIALS / size;
-  shards.forEach((gradient, i) => {
+  pieces.forEach((gradient, i) => {
     const count = elementCount(gradient.shape);
     const vec = lanesFor(count);
     rec.dispatch("gradnorm", {
@@ -60,10 +61,18 @@ export function gradNorm(
   rec.dispatch("gradnorm_total", {
     constants: { VEC: 1, GROUP },
     bind: { scalars, partial: partials, norm },
-    params: { rows: shards.length * PARTIALS },
+    params: { rows: pieces.length * PARTIALS },
     grid: [1],
-    flops: shards.length * PARTIALS,
+    flops: pieces.length * PARTIALS,
   });
+}
+
+/** A flat tensor, in pieces where one binding does not hold it. */
+function piecesOf(rec: Recorder, flat: Tensor): Tensor[] {
+  const count = elementCount(flat.shape);
+  const most = Math.floor(rec.gpu.limits.maxStorageBufferBindingSize / 4);
+  if (count <= most) return [flat];
+  return rowWindows(flat, Math.floor(most / 64) * 64).map(({ window }) => window);
 }
 
 /** A shard of parameters with its gradient and moments, flat and of one length. */
@@ -92,24 +101,27 @@ export interface AdamwOptions {
  */
 export function adamw(
   rec: Recorder,
-  { param, grad, m, v, norm, scalars }: AdamwShard,
+  { norm, scalars, ...flat }: AdamwShard,
   { beta1, beta2, epsilon, weightDecay }: AdamwOptions,
 ): void {
-  for (const tensor of [grad, m, v]) expectSameSize("adamw", param, tensor);
-  const count = elementCount(param.shape);
-  const vec = lanesFor(count);
-  rec.dispatch("adamw", {
-    constants: { VEC: vec },
-    bind: { param, grad, m, v, norm, scalars },
-    params: {
-      lanes: count / vec,
-      one_minus_beta1: 1 - beta1,
-      beta2,
-      one_minus_beta2: 1 - beta2,
-      epsilon,
-      weight_decay: weightDecay,
-    },
-    grid: gridFor(rec, count / vec),
-    flops: 14 * count,
+  for (const tensor of [flat.grad, flat.m, flat.v]) expectSameSize("adamw", flat.param, tensor);
+  const [params, grads, ms, vs] = [flat.param, flat.grad, flat.m, flat.v].map((one) => piecesOf(rec, one));
+  params!.forEach((param, i) => {
+    const count = elementCount(param.shape);
+    const vec = lanesFor(count);
+    rec.dispatch("adamw", {
+      constants: { VEC: vec },
+      bind: { param, grad: grads![i]!, m: ms![i]!, v: vs![i]!, norm, scalars },
+      params: {
+        lanes: count / vec,
+        one_minus_beta1: 1 - beta1,
+        beta2,
+        one_minus_beta2: 1 - beta2,
+        epsilon,
+        weight_decay: weightDecay,
+      },
+      grid: gridFor(rec, count / vec),
+      flops: 14 * count,
+    });
   });
 }

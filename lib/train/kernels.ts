@@ -6,6 +6,7 @@ import { readTextIfPresent } from "../io/files.ts";
 import { readJsonObject } from "../io/json.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunHooks } from "../events.ts";
+import { policyLayout } from "./lora.ts";
 import { tokenTotal } from "./step.ts";
 import type { TrainJob } from "./job.ts";
 import { applyCached, applyChoices, type ModelWork, prepareKernels } from "../tuning/prepare.ts";
@@ -55,7 +56,7 @@ export function trainingWork({ policy, lora, packing, options, totalSteps, train
   const perStep = tokens / train.examples.length * options.batch_size;
   return {
     config: policy.config,
-    lora,
+    ...policyLayout({ lora, policy, options }),
     compute: options.compute_dtype,
     capacity: packing.shape,
     training: true,

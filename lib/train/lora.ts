@@ -5,11 +5,11 @@ import { Random } from "../data/random.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import type { OpenModel } from "../load/model.ts";
+import { type OpenModel, storageOf } from "../load/model.ts";
 import { putOn } from "../load/lora.ts";
 import { type AdapterConfig, checkRank, targetModules } from "../model/adapter_config.ts";
 import { createAdapters, withAdapters } from "../model/adapters.ts";
-import type { ParamStore } from "../model/params.ts";
+import type { ParamStore, Storage } from "../model/params.ts";
 import { writeShards } from "../model/shards.ts";
 import type { TrainOptions } from "./options.ts";
 
@@ -54,6 +54,17 @@ function checkUnchanged(
     listOf(options.lora_target_modules),
     `adapters on ${modules.length} layers of its own`,
   );
+}
+
+/** The adapters that are trained, if any, and how the frozen weights below them lie in GPU memory. */
+export function policyLayout(
+  { lora, policy, options }: {
+    lora: AdapterConfig | undefined;
+    policy: OpenModel;
+    options: Pick<TrainOptions, "base_dtype">;
+  },
+): { lora?: AdapterConfig; storage?: Storage } {
+  return lora ? { lora, storage: storageOf(policy.directory, options.base_dtype) } : {};
 }
 
 /** The base with the adapters that training starts from. */

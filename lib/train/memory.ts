@@ -10,6 +10,7 @@ import { createPolicy } from "../model/adapters.ts";
 import { createBatchTensors } from "../model/batch_tensors.ts";
 import { shardBytes } from "../model/shards.ts";
 import type { TrainJob } from "./job.ts";
+import { policyLayout } from "./lora.ts";
 import { planMicroBatch } from "./programs.ts";
 import { programSetup } from "./reference_pass.ts";
 import { recordScore } from "./scorer.ts";
@@ -31,7 +32,7 @@ export interface TrainingMemory {
 /** Plans a run on paper: the program of a micro-batch, and what all programs and the weights take. */
 export async function planTraining(gpu: Gpu, job: TrainJob): Promise<{ plan: Plan; memory: TrainingMemory }> {
   const twin = planningGpu(gpu);
-  const params = createPolicy(twin, job.policy.config, { lora: job.lora, trainable: true });
+  const params = createPolicy(twin, job.policy.config, { ...policyLayout(job), trainable: true });
   const programs = programSetup(job, { params, hooks: {} });
   const { plan, formBytes: rounded } = await planMicroBatch(twin, trainSetup(job, programs));
   const batch = createBatchTensors(twin, programs.capacity);

@@ -68,6 +68,8 @@ export interface TrainOptions extends LossOptions, RowOptions {
   lora_alpha?: number;
   /** Linear layers that get adapters: `all-linear` (all but the head) or names. */
   lora_target_modules?: string | string[];
+  /** How the frozen weights below adapters lie in GPU memory. */
+  base_dtype: "auto" | "f32" | "bf16" | "f16";
   /** Divide by the rank's root instead of the rank. */
   use_rslora: boolean;
   /** Run directory; without it a new one under `runs/`. */

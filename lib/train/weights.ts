@@ -22,7 +22,12 @@ export async function openWeights(
     return { rows, params: await loadWeights(gpu, policy, { ...hooks, trainable: true }) };
   }
   const own = reference && await withReference(gpu, job, { hooks });
-  const base = await loadWeights(gpu, policy, { ...hooks, trainable: false, base: true });
+  const base = await loadWeights(gpu, policy, {
+    ...hooks,
+    trainable: false,
+    base: true,
+    dtype: options.base_dtype,
+  });
   const params = await startAdapters(gpu, base, { policy, lora, seed: options.seed });
   // A new adapter's reference is the base; that of one that goes on, the adapter as it was.
   const shared = policy.adapter ? params : base;

@@ -11,7 +11,7 @@ import { createDecoder, createPromptTensors, recordDecodeStep, recordPrefill } f
 import { modelBackward, modelForward } from "../model/model.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
 import { createPolicy } from "../model/adapters.ts";
-import { withPrecision } from "../model/params.ts";
+import { type Storage, withPrecision } from "../model/params.ts";
 import { ropeTable } from "../model/rope_table.ts";
 import type { RunHooks } from "../events.ts";
 import { type CachedChoice, cachePath, type Choices, readChoices, writeChoices } from "./cache.ts";
@@ -25,6 +25,8 @@ export interface ModelWork {
   readonly compute: "f32" | "bf16";
   /** Adapters on it, which are then what is trained. */
   readonly lora?: AdapterConfig | undefined;
+  /** How frozen weights are stored. */
+  readonly storage?: Storage | undefined;
   /** Of packed batches; without it only generation. */
   readonly capacity?: BatchCapacity;
   /** Backward passes, too. */
@@ -67,7 +69,7 @@ export function collectClasses(gpu: Gpu, record: (twin: Gpu) => void): WorkClass
 
 function recordBatch(twin: Gpu, work: ModelWork, capacity: BatchCapacity): void {
   const { config, training = false, checkpointing = false } = work;
-  const params = createPolicy(twin, config, { lora: work.lora, trainable: training });
+  const params = createPolicy(twin, config, { lora: work.lora, trainable: training, storage: work.storage });
   const batch = createBatchTensors(twin, capacity);
   const rec = new Recorder(twin, batch.counts);
   const pass = { params: withPrecision(params, work.compute), batch, ropeTable: ropeTable(twin, params, 1) };

@@ -2,6 +2,7 @@
 import type { AdapterClass } from "../../lib/gpu/device.ts";
 import { Extent } from "../../lib/gpu/tensor.ts";
 import { embedding, embeddingBackward } from "../../lib/ops/embedding.ts";
+import { toBf16, toF16 } from "../reference/matmul.ts";
 import * as reference from "../reference/ops.ts";
 import { type CaseTensor, float64, type OpCase, spell } from "./case.ts";
 import { randomIntegers, randomNormal } from "./random.ts";
@@ -17,6 +18,10 @@ export interface EmbeddingSizes {
   /** The table in two shards of its rows. */
   readonly sharded?: boolean;
   readonly adapterClass?: AdapterClass;
+  /** How the table is stored. */
+  readonly stored?: "bf16" | "f16";
+  /** Bytes that a binding holds at most: a larger table is read in windows of rows. */
+  readonly binding?: number;
 }
 
 /** Indices beyond the rows in use would reach far outside the table. */
@@ -29,9 +34,9 @@ function tokensOf({ V, T, used = T, below = V }: EmbeddingSizes): Uint32Array<Ar
 /** The whole table, or its two halves. */
 function shardsOf(
   data: Float32Array<ArrayBuffer>,
-  { V, D, sharded }: EmbeddingSizes,
+  { V, D, sharded, stored }: EmbeddingSizes,
 ): Record<string, CaseTensor> {
-  if (!sharded) return { table: { shape: [V, D], data } };
+  if (!sharded) return { table: { shape: [V, D], data, ...(stored ? { stored } : {}) } };
   const half = Math.ceil(V / 2);
   return {
     low: { shape: [half, D], data: data.slice(0, half * D) },
@@ -39,9 +44,14 @@ function shardsOf(
   };
 }
 
+function tableOf({ V, D, stored }: EmbeddingSizes): Float32Array<ArrayBuffer> {
+  const data = randomNormal(V * D, 1);
+  return stored ? data.map(stored === "bf16" ? toBf16 : toF16) : data;
+}
+
 /** x = table's rows at the tokens. */
 export function embeddingCase(sizes: EmbeddingSizes): OpCase {
-  const { V, D, T, used = T, adapterClass } = sizes;
+  const { D, T, used = T, adapterClass } = sizes;
   return {
     name: `embedding ${spell({ ...sizes })}`,
     kernels: ["embedding"],
@@ -49,8 +59,9 @@ export function embeddingCase(sizes: EmbeddingSizes): OpCase {
     bytes: 8 * T * D,
     counts: [used],
     ...(adapterClass ? { adapterClass } : {}),
+    ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     tensors: () => ({
-      ...shardsOf(randomNormal(V * D, 1), sizes),
+      ...shardsOf(tableOf(sizes), sizes),
       tokens: { shape: [T], data: tokensOf(sizes), extent: Extent.tokens },
       x: { shape: [T, D], made: true },
     }),
@@ -58,7 +69,7 @@ export function embeddingCase(sizes: EmbeddingSizes): OpCase {
       void embedding(rec, table ?? [low!, high!], tokens!, { name: "x" }),
     expected: ({ tokens }) => {
       const ids = tokens!.data!.subarray(0, used);
-      const values = reference.embedding(Float64Array.from(randomNormal(V * D, 1)), ids, { width: D });
+      const values = reference.embedding(Float64Array.from(tableOf(sizes)), ids, { width: D });
       return [{ tensor: "x", values, tolerance: 0, reason: "rows are copied" }];
     },
   };
@@ -97,6 +108,7 @@ export function embeddingBackwardCase(sizes: EmbeddingSizes): OpCase {
     bytes: 12 * T * D,
     counts: [used, 0, 0, uniques],
     ...(adapterClass ? { adapterClass } : {}),
+    ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     tensors: () => ({
       dx: { shape: [T, D], data: randomNormal(T * D, 4).fill(NaN, used * D), extent: Extent.tokens },
       uniqueIds: { shape: [T], data: ids },
@@ -142,11 +154,27 @@ const SIZES: readonly EmbeddingSizes[] = [
   { V: 3, D: 256, T: 5000, below: 1 },
 ];
 
-export const embeddingCases: readonly OpCase[] = (["software", "gpu"] as const).flatMap((adapterClass) =>
-  SIZES.flatMap((sizes) =>
-    [false, true].filter((sharded) => !sharded || sizes.V > 1).flatMap((sharded) => [
-      embeddingCase({ ...sizes, sharded, adapterClass }),
-      embeddingBackwardCase({ ...sizes, sharded, adapterClass }),
-    ])
-  )
-);
+/** Tables stored in 16 bits, and windows of 64 rows of one that no binding holds. */
+const STORED: readonly EmbeddingSizes[] = (["bf16", "f16"] as const).flatMap((stored) => [
+  { V: 65, D: 24, T: 64, stored },
+  { V: 200, D: 64, T: 24, used: 16, stored, binding: 128 * 100 },
+]);
+const WINDOWS: EmbeddingSizes = { V: 300, D: 64, T: 64, used: 40, binding: 256 * 100 };
+
+export const embeddingCases: readonly OpCase[] = [
+  ...STORED.map(embeddingCase),
+  embeddingCase(WINDOWS),
+  embeddingBackwardCase(WINDOWS),
+  ...everySize(),
+];
+
+function everySize(): OpCase[] {
+  return (["software", "gpu"] as const).flatMap((adapterClass) =>
+    SIZES.flatMap((sizes) =>
+      [false, true].filter((sharded) => !sharded || sizes.V > 1).flatMap((sharded) => [
+        embeddingCase({ ...sizes, sharded, adapterClass }),
+        embeddingBackwardCase({ ...sizes, sharded, adapterClass }),
+      ])
+    )
+  );
+}

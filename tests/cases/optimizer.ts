@@ -12,10 +12,12 @@ export interface GradNormSizes {
   readonly counts: readonly number[];
   readonly scale?: number;
   readonly variant?: RowVariant;
+  /** Bytes that a binding holds at most: longer shards are read in pieces. */
+  readonly binding?: number;
 }
 
 /** ‖g‖₂ of all shards, the clipping factor for a norm of 0.5, and two zeros. */
-export function gradNormCase({ counts, scale = 1, variant }: GradNormSizes): OpCase {
+export function gradNormCase({ counts, scale = 1, variant, binding }: GradNormSizes): OpCase {
   const total = counts.reduce((sum, count) => sum + count, 0);
   const names = counts.map((_, i) => `g${i}`);
   const take = (name: string, from: number, to: number) => ({
@@ -23,7 +25,8 @@ export function gradNormCase({ counts, scale = 1, variant }: GradNormSizes): OpC
     part: { name, take: (values: Float32Array) => values.subarray(from, to) },
   });
   return {
-    name: `gradNorm ${counts.join(" + ")} ${spell({ scale, variant })}`,
+    name: `gradNorm ${counts.join(" + ")} ${spell({ scale, variant, binding })}`,
+    ...(binding ? { limits: { maxStorageBufferBindingSize: binding } } : {}),
     kernels: ["gradnorm", "gradnorm_total"],
     flops: 2 * total,
     tensors: () => ({
@@ -61,6 +64,8 @@ export interface AdamwSizes {
   readonly size?: number;
   /** Parameters start at 0: what they become is the update alone, which a parameter's own rounding would hide. */
   readonly fromZero?: boolean;
+  /** Bytes that a binding holds at most. */
+  readonly binding?: number;
 }
 
 /** Parameter and moments after one step; the gradient stays. */
@@ -71,6 +76,7 @@ export function adamwCase(sizes: AdamwSizes): OpCase {
   const moment = step === 1 ? 0 : size * factor;
   return {
     name: `adamw ${spell({ ...sizes })}`,
+    ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     kernels: ["adamw"],
     flops: 16 * count,
     inPlace: true,
@@ -133,6 +139,11 @@ const ADAMW: readonly AdamwSizes[] = [
   { count: 1000, step: 1, factor: 1, weightDecay: 0.1, fromZero: true },
   { count: 1000, step: 77, factor: 0.3, weightDecay: 0.1, size: 1e-4, fromZero: true },
   { count: 4096, step: 1000, factor: 0.01, weightDecay: 0.1, size: 1e3 },
+  { count: 4096, step: 2, factor: 1, weightDecay: 0.1, binding: 4000 },
 ];
 
-export const optimizerCases: readonly OpCase[] = [...GRADNORM.map(gradNormCase), ...ADAMW.map(adamwCase)];
+export const optimizerCases: readonly OpCase[] = [
+  ...GRADNORM.map(gradNormCase),
+  gradNormCase({ counts: [64, 40_000], binding: 40_000 }),
+  ...ADAMW.map(adamwCase),
+];

@@ -7,7 +7,8 @@ import { Extent, residentTensor } from "../../lib/gpu/tensor.ts";
 import { decodeAttention, decodeEmbedding, fillCache, STATE_HEADER } from "../../lib/ops/decode.ts";
 import { decodeLinear } from "../../lib/ops/decode_linear.ts";
 import { decodeCases } from "../cases/decode.ts";
-import { difference, randomNormal, runOp, testCases } from "../harness.ts";
+import { difference, randomNormal, runOp, testCases, testGpu } from "../harness.ts";
+import { toBf16 } from "../reference/matmul.ts";
 import { attention, rope } from "../reference/ops.ts";
 
 const wide = (x: Float32Array) => Float64Array.from(x);
@@ -143,18 +144,30 @@ function angles(P: number, inverseFrequencies: Float64Array): Float32Array<Array
   });
 }
 
-for (const D of [40, 6]) {
-  Deno.test(`decodeEmbedding takes the slots' tokens, width ${D}`, async () => {
-    const table = normal(9 * D, 1), tokens = [8, 0, 3, 3];
+for (
+  const { D, stored, binding } of [
+    { D: 40 },
+    { D: 6 },
+    { D: 40, stored: "bf16" as const },
+    { D: 64, stored: "f16" as const, binding: 64 * 64 * 2 },
+    { D: 64, binding: 64 * 64 * 4 },
+  ]
+) {
+  Deno.test(`decodeEmbedding takes the slots' tokens, width ${D} ${stored ?? "f32"} ${binding ?? ""}`, async () => {
+    const gpu = await testGpu();
+    const limits = { ...gpu.limits, ...(binding ? { maxStorageBufferBindingSize: binding } : {}) };
+    const V = 150, tokens = [149, 0, 64, 63];
+    const table = Float32Array.from(normal(V * D, 1), toBf16); // f16 holds these, too: they are neither large nor tiny
     const state = new Uint32Array(4 * STATE_HEADER);
     tokens.forEach((token, b) => state[b * STATE_HEADER] = token);
     const { x } = await runOp(
       {
-        table: { shape: [9, D], data: table },
+        table: { shape: [V, D], data: table, ...(stored ? { stored } : {}) },
         state: { shape: [4, STATE_HEADER], data: state },
         x: { shape: [4, D] },
       },
       (rec, t) => copyOut(rec, decodeEmbedding(rec, t.table!, t.state!, { name: "x" }), t.x!),
+      { gpu: { ...gpu, limits } },
     );
     assertEquals([...x!], tokens.flatMap((token) => [...table.subarray(token * D, (token + 1) * D)]));
   });

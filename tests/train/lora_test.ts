@@ -8,6 +8,7 @@ import { generate } from "../../lib/commands/generate.ts";
 import { score } from "../../lib/commands/score.ts";
 import { train } from "../../lib/commands/train.ts";
 import { loadExamples } from "../../lib/data/examples.ts";
+import type { Example } from "../../lib/data/types.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { openSafetensors } from "../../lib/formats/safetensors.ts";
@@ -15,7 +16,7 @@ import { loadWeights, openModel } from "../../lib/load/model.ts";
 import { createObjective } from "../../lib/losses/mod.ts";
 import { knownReferences } from "../../lib/train/reference.ts";
 import { destroyParams } from "../../lib/model/params.ts";
-import { gpuGradients } from "../gpu_model.ts";
+import { gpuGradients, gpuModel } from "../gpu_model.ts";
 import { difference, testGpu } from "../harness.ts";
 import {
   type Expected,
@@ -275,3 +276,59 @@ Deno.test("what does not fit is refused in a paragraph, and nothing is written",
     }
   });
 });
+
+Deno.test("a base in 16 bits, as its file has it, gives the bits of the same values in float32", async () => {
+  await inTempDir(async (dir) => {
+    for (const dtype of ["bf16", "f16"] as const) {
+      const model = `${dir}/${dtype}`;
+      await exportModel({ model: fixturePath("qwen2/policy"), dtype, output: model });
+      const notices: string[] = [];
+      const run = (base_dtype: "auto" | "f32") =>
+        train({ ...quick, model, base_dtype, tune: false, output_dir: `${dir}/${dtype}-${base_dtype}` }, {
+          onEvent: (event) => event.type === "notice" && notices.push(event.text),
+        });
+      const [stored, wide] = [await run("auto"), await run("f32")];
+      const numbers = ({ metrics }: typeof stored) =>
+        metrics.map(({ step_seconds: _, tokens_per_second: __, ...row }) => row);
+      assertEquals(numbers(stored), numbers(wide));
+      const read = (run: { modelDir: string }) => Deno.readFile(`${run.modelDir}/adapter_model.safetensors`);
+      assertEquals(await read(stored), await read(wide));
+    }
+  });
+});
+
+Deno.test("gradients over weights that no binding holds whole are those of weights that one holds", async () => {
+  const gpu = await testGpu();
+  const { pairs, losses } = await fixtureJson<Expected>("qwen2/expected.json");
+  const tokenizer = await loadTokenizer(fixturePath("qwen2/policy"));
+  const { examples } = await loadExamples(fixturePath("qwen2/pairs.jsonl"), { tokenizer });
+  const few = [...examples.keys()].sort((a, b) => tokensOf(examples[a]!) - tokensOf(examples[b]!)).slice(
+    0,
+    1,
+  );
+  const set = {
+    examples: few.map((i) => examples[i]!),
+    references: knownReferences(few.map((i) => [pairs[i]!.ref_chosen_logp, pairs[i]!.ref_rejected_logp])),
+  };
+  const options = { set, objective: createObjective({ loss_type: "mipo", ...losses.mipo!.parameters }) };
+  const [whole, cut] = await Promise.all(
+    [gpu.limits.maxStorageBufferBindingSize, 48 * 4 * 320].map(async (most) => {
+      const limits = { ...gpu.limits, maxStorageBufferBindingSize: most };
+      const one = { ...gpu, limits };
+      const params = await gpuModel(one, fixturePath("qwen2/policy"));
+      const { gradients } = await gpuGradients(one, params, options);
+      const largest = Math.max(...params.specs.map(({ shape }) => 4 * shape.reduce((a, b) => a * b)));
+      destroyParams(params);
+      return { gradients, largest };
+    }),
+  );
+  assert(whole!.largest > 48 * 4 * 320, `${whole!.largest}`);
+  for (const [tensor, values] of whole!.gradients) {
+    // The head's sums come in other chunks; their rounding enters the loss's coefficient, which multiplies every element.
+    assertLess(difference(cut!.gradients.get(tensor)!, values).relative, 5e-6, tensor);
+  }
+});
+
+function tokensOf({ prompt, completions }: Example): number {
+  return completions.reduce((sum, ids) => sum + ids.length, prompt.length);
+}
