@@ -1,10 +1,12 @@
 /** The bench's suites on tiny shapes: they run, and what they report is whole. No times are asserted. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../lib/errors.ts";
 import { Ceiling, ceilingSuite } from "../bench/ceiling.ts";
 import { generateSuite } from "../bench/generate.ts";
 import { lengthSuite } from "../bench/length.ts";
-import { readBenchOptions } from "../bench/main.ts";
+import { gpuEntries, gpuSuite } from "../bench/gpu.ts";
+import { cardSuite, machineSuite, MISTRAL_7B } from "../bench/machine.ts";
+import { readBenchOptions } from "../bench/options.ts";
 import { matmulSuite } from "../bench/matmul.ts";
 import { opsSuite } from "../bench/ops.ts";
 import { pairsSuite } from "../bench/pairs.ts";
@@ -120,11 +122,55 @@ Deno.test("a profiled step has the results of any other, and its tables account 
   runner.destroy();
 });
 
+Deno.test("the gpu suite runs every entry, the machine's model predicts what is measured beside it", async () => {
+  const gpu = await testGpu();
+  const ceiling = new Ceiling(gpu, { small: true });
+  const rows = await collect("gpu", (report) => gpuSuite(gpu, report, { rounds: 1, ceiling, divisor: 512 }));
+  assertEquals(rows.length, gpuEntries(512).length);
+  assertEquals(new Set(rows.map((row) => row.case.split(" (")[0])).size, rows.length);
+  const workload = await openWorkload(given);
+  const kernels = await collect(
+    "machine",
+    (report) => machineSuite(gpu, report, { rounds: 1, ceiling, workload }),
+  );
+  for (const { case: name, peer_value, value } of kernels) {
+    assert(value > 0 && peer_value !== null && peer_value > 0, name);
+  }
+  const [total, ...others] = kernels.toReversed();
+  const sum = others.reduce((all, { value }) => all + value, 0);
+  assertAlmostEquals(total!.value, sum, 1e-6 * sum);
+  ceiling.destroy();
+});
+
+Deno.test("a card's prediction is of the whole plan, and better cards are faster", async () => {
+  // One layer, large enough that no launch or half-filled card decides.
+  const work = { config: { ...MISTRAL_7B, num_hidden_layers: 1 }, tokens: 512, loraR: 4 };
+  const totals: number[] = [];
+  for (const card of ["780m", "rtx4070", "h100"]) {
+    const rows = await collect("machine", (report) => cardSuite(report, card, work));
+    assert(rows.some((row) => row.case.startsWith("matmul_block")), card);
+    totals.push(rows.at(-1)!.value);
+  }
+  assertEquals(totals, totals.toSorted((a, b) => b - a));
+});
+
 Deno.test("the bench's command line refuses what it does not know", () => {
   assertEquals(readBenchOptions(["matmul", "--rounds=3", "--peers"]).rounds, 3);
   assertEquals(readBenchOptions([]).suites.length, 8);
+  assertEquals(readBenchOptions(["matmul", "--shape", "1,2,3", "--shape=4,5,6"]).shapes, [[1, 2, 3], [
+    4,
+    5,
+    6,
+  ]]);
+  assertEquals(readBenchOptions(["--card", "h100"]).suites, ["machine"]);
   for (
-    const bad of [["matmuls"], ["--round", "3"], ["--rounds", "0"], ["pairs", "--model", "x"], ["--json"]]
+    const bad of [
+      ...[["matmuls"], ["--round", "3"], ["--rounds", "0"], ["pairs", "--model", "x"], ["--json"]],
+      ...[["matmul", "--shape", "1,2"], ["ops", "--shape", "1,2,3"], ["--card", "voodoo"], [
+        "ops",
+        "--card=h100",
+      ]],
+    ]
   ) {
     assertThrows(() => readBenchOptions(bad), InputError);
   }
