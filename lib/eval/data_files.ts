@@ -1,9 +1,10 @@
 /** Where a benchmark's published files come from: a data directory, or the hub by way of the cache. */
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
-import { cacheFolder, environment } from "../io/environment.ts";
+import { cacheFolder } from "../io/environment.ts";
 import { exists, makeDirectory } from "../io/files.ts";
 import { requestText } from "../io/http.ts";
+import { readSettings } from "../io/hub/settings.ts";
 import { parentOf } from "../io/paths.ts";
 import { writeWhole } from "../io/whole.ts";
 
@@ -57,16 +58,15 @@ async function fetchInto(
   path: string,
   { name, at, hooks }: { name: string; at: string; hooks: RunHooks },
 ): Promise<void> {
-  const hub = (environment("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, "");
+  const { endpoint, token, offline } = await readSettings();
   const onHub = !at.startsWith("https:");
-  const url = onHub ? `${hub}/${at}` : at;
-  if (environment("HF_HUB_OFFLINE") === "1") {
+  const url = onHub ? `${endpoint}/${at}` : at;
+  if (offline) {
     throw new InputError(
       `${url}: HF_HUB_OFFLINE is set, and ${path} is not there. Give data_dir, or fetch it yourself.`,
     );
   }
   hooks.onEvent?.({ type: "notice", text: `fetching ${url}` });
-  const token = environment("HF_TOKEN");
   const text = await requestText({
     url,
     whom: `the file of ${name}`,

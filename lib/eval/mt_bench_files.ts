@@ -1,13 +1,14 @@
 /** MT-Bench's files, as FastChat's `llm_judge` lays them out and names them. */
 import { InputError } from "../errors.ts";
 import { outline } from "../data/source.ts";
-import { numberField, type ObjectRow, readObjects, textField, textsField } from "./rows.ts";
+import { numberField, type ObjectRow, optionalText, readObjects, textField, textsField } from "./rows.ts";
 
 /** The published files, relative to the data directory. */
 export const MT_BENCH_FILES = {
   questions: "question.jsonl",
   references: "reference_answer/gpt-4.jsonl",
   prompts: "judge_prompts.jsonl",
+  judgments: "model_judgment/gpt-4_single.jsonl",
 } as const;
 
 /** A question of two turns. */
@@ -76,29 +77,21 @@ export async function readAnswers(path: string): Promise<Map<number, Answer>> {
   }));
 }
 
+/** Judgments, all of them: what is there twice counts twice, as in FastChat. Scoring needs no prompts and no texts. */
 export async function readJudgments(path: string): Promise<Judgment[]> {
   const rows = await readObjects(path, "judgments {question_id, model, score, turn}");
-  const seen = new Set<string>();
   return rows.map((row): Judgment => {
-    const judgment = {
+    const { judge, tstamp } = row.value;
+    return {
       question_id: numberField(row, "question_id"),
       model: textField(row, "model"),
-      judge: textsField(row, "judge", 2) as unknown as [string, string],
-      user_prompt: textField(row, "user_prompt"),
-      judgment: textField(row, "judgment"),
+      judge: Array.isArray(judge) ? [String(judge[0]), String(judge[1])] : ["", ""],
+      user_prompt: optionalText(row, "user_prompt") ?? "",
+      judgment: optionalText(row, "judgment") ?? "",
       score: numberField(row, "score"),
       turn: numberField(row, "turn"),
-      tstamp: typeof row.value.tstamp === "number" ? row.value.tstamp : 0,
+      tstamp: typeof tstamp === "number" ? tstamp : 0,
     };
-    const key = JSON.stringify([judgment.question_id, judgment.model, judgment.judge, judgment.turn]);
-    if (seen.has(key)) {
-      throw new InputError(
-        `${row.where}: question ${judgment.question_id}, turn ${judgment.turn} of ${judgment.model} is judged twice by ` +
-          `${judgment.judge[0]}. Delete one.`,
-      );
-    }
-    seen.add(key);
-    return judgment;
   });
 }
 

@@ -73,7 +73,8 @@ export function mtBenchStages(context: StageContext): Stages {
       }, { judge, prices: pricesOf(options), hooks });
     },
     async scores() {
-      const path = options.annotations ?? judgmentsPath(context.judge().name);
+      const own = options.judge_model === undefined ? undefined : judgmentsPath(context.judge().name);
+      const path = options.annotations ?? own ?? await file(MT_BENCH_FILES.judgments);
       const scores = mtBenchScores(await readJudgments(path), await questionsOf());
       if (options.output_dir !== undefined) {
         await makeDirectory(options.output_dir);

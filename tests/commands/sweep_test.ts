@@ -4,9 +4,8 @@ import { sweep, type SweepOptions, sweepOptions } from "../../lib/commands/sweep
 import { InputError } from "../../lib/errors.ts";
 import { type Grid, type GridRules, sweepRuns } from "../../lib/train/sweep_grid.ts";
 import { fixturePath } from "../reference/fixture.ts";
+import { startTask } from "../start_task.ts";
 import { inTempDir } from "../temp_dir.ts";
-
-const ROOT = new URL("../../", import.meta.url);
 
 const RULES: GridRules = {
   alternatives: (key, list) => key === "modules" ? undefined : list,
@@ -92,29 +91,7 @@ Deno.test("sweep: killed in its second run and called again, it ends as one that
   await inTempDir(async (dir) => {
     const config = `${dir}/sweep.json`;
     await Deno.writeTextFile(config, JSON.stringify(OPTIONS));
-    const run = [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--allow-read",
-      "--allow-write",
-      "--allow-env",
-      "--allow-net",
-    ];
-    const child = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...run,
-        "--config",
-        new URL("deno.json", ROOT).pathname,
-        "tasks/sweep.ts",
-        config,
-        "--output-dir",
-        `${dir}/cut`,
-      ],
-      cwd: ROOT,
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
+    const child = startTask("sweep", [config, "--output-dir", `${dir}/cut`]);
     // killed as soon as the second run has begun
     let said = "";
     const decoder = new TextDecoder();

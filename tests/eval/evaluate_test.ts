@@ -3,30 +3,15 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIn
 import { evaluate } from "../../lib/commands/evaluate.ts";
 import { InputError } from "../../lib/errors.ts";
 import type { Annotation, ModelOutput } from "../../lib/eval/alpaca_files.ts";
+import { startTask } from "../start_task.ts";
 import { inTempDir } from "../temp_dir.ts";
 import { broken, completion, serveJudge } from "./judge_server.ts";
 import { goldenCsv, goldenRows, readGolden } from "./made_up.ts";
 
-const TASK = new URL("../../tasks/evaluate.ts", import.meta.url).pathname;
-const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const WORLD = new URL("../../examples/world/model", import.meta.url).pathname;
 
 function start(args: readonly string[]): Deno.ChildProcess {
-  const run = [
-    "run",
-    "--no-check",
-    "--no-prompt",
-    "--allow-read",
-    "--allow-write",
-    "--allow-env",
-    "--allow-net",
-  ];
-  return new Deno.Command(Deno.execPath(), {
-    args: [...run, "--config", CONFIG, TASK, ...args],
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1", TEST_JUDGE_KEY: "secret" },
-  }).spawn();
+  return startTask("evaluate", args, { TEST_JUDGE_KEY: "secret" });
 }
 
 async function finish(child: Deno.ChildProcess): Promise<{ code: number; out: string; err: string }> {
@@ -212,6 +197,85 @@ Deno.test("evaluate alpaca_eval: answers of a model, kept, resumed, and judged b
     assertEquals(annotations.map(({ annotator }) => annotator), [judge_model, judge_model, judge_model]);
     assert(annotations.every(({ preference }) => preference! >= 1 && preference! <= 2));
     assertEquals((scores as { n_total: number }).n_total, 3);
+  });
+});
+
+Deno.test("evaluate mt_bench: given answers, graded and scored, in FastChat's files", async () => {
+  await inTempDir(async (dir) => {
+    const lines = (rows: unknown[]) => rows.map((row) => JSON.stringify(row)).join("\n");
+    const answer = (model_id: string, question_id: number) => ({
+      question_id,
+      answer_id: "a",
+      model_id,
+      choices: [{ index: 0, turns: [`first of ${question_id}`, `second of ${question_id}`] }],
+      tstamp: 1,
+    });
+    await Deno.mkdir(`${dir}/reference_answer`);
+    const files = {
+      "question.jsonl": [
+        { question_id: 81, category: "writing", turns: ["Write.", "Again."] },
+        { question_id: 111, category: "math", turns: ["1+1?", "2+2?"] },
+      ],
+      "reference_answer/gpt-4.jsonl": [answer("gpt-4", 111)],
+      "judge_prompts.jsonl": [
+        "single-v1",
+        "single-math-v1",
+        "single-v1-multi-turn",
+        "single-math-v1-multi-turn",
+      ].map(
+        (name) => ({
+          name,
+          system_prompt: "Grade.",
+          prompt_template: name.endsWith("turn") ? "{question_2}: {answer_2}" : "{question}: {answer}",
+        }),
+      ),
+      "answers.jsonl": [answer("mine", 81), answer("mine", 111)],
+    };
+    for (const [name, rows] of Object.entries(files)) await Deno.writeTextFile(`${dir}/${name}`, lines(rows));
+    const server = serveJudge(({ messages }) =>
+      completion(messages[1]!.content.includes("first of") ? "Rating: [[8]]" : "Rating: [[5]]")
+    );
+    try {
+      const { scores } = await evaluate({
+        benchmark: "mt_bench",
+        data_dir: dir,
+        outputs: `${dir}/answers.jsonl`,
+        judge_url: server.url,
+        judge_model: "gpt-4",
+        output_dir: `${dir}/out`,
+      });
+      const expected = {
+        mine: {
+          turn1: 8,
+          turn2: 5,
+          average: 6.5,
+          n_turn1: 2,
+          n_turn2: 2,
+          n_minus_one: 0,
+          categories: { writing: 6.5, math: 6.5 },
+        },
+      };
+      assertEquals(scores, expected);
+      assertEquals(server.asked.length, 4);
+      // the judgments are a data directory's, too
+      assertEquals(
+        (await evaluate({
+          benchmark: "mt_bench",
+          stage: "scores",
+          data_dir: dir,
+          annotations: `${dir}/out/model_judgment/gpt-4_single.jsonl`,
+        })).scores,
+        expected,
+      );
+      await Deno.rename(`${dir}/out/model_judgment`, `${dir}/model_judgment`);
+      assertEquals(
+        (await evaluate({ benchmark: "mt_bench", stage: "scores", data_dir: dir })).scores,
+        expected,
+      );
+      assertStringIncludes(await Deno.readTextFile(`${dir}/out/report.html`), "mine");
+    } finally {
+      await server.close();
+    }
   });
 });
 
