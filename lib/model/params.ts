@@ -112,6 +112,13 @@ export async function loadParams(
 
 /** Throws an InputError where a file lacks a tensor, has one of another shape, or one that the model does not know. */
 export function checkShapes(config: ModelConfig, source: Pick<TensorSource, "where" | "tensors">): void {
+  // before a table of as many layers is made as a damaged configuration may ask for
+  if (config.num_hidden_layers > source.tensors.size) {
+    throw new InputError(
+      `Loading the weights in ${source.where}: config.json says num_hidden_layers ${config.num_hidden_layers}, but the ` +
+        `weights have ${source.tensors.size} tensors in all. Take config.json and weights from the same model.`,
+    );
+  }
   const specs = paramSpecs(config);
   const known = new Set(specs.map((spec) => spec.name));
   for (const spec of specs) {

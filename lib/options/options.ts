@@ -121,6 +121,9 @@ function beyondFloat32(options: object, source: (key: string) => string): string
   });
 }
 
+/** Characters of a value in a message. */
+const MAX_SHOWN = 200;
+
 function wrongValue(
   key: string,
   found: unknown,
@@ -128,9 +131,9 @@ function wrongValue(
 ): string {
   if (found === undefined) return `${key} (--${kebab(key)}) is missing, wanted: ${wanted}`;
   const bare = source.startsWith(" (--") && typeof found === "boolean";
-  return `${key}${source} is ${
-    bare ? "without a value" : typeof found === "number" ? found : JSON.stringify(found) ?? String(found)
-  }, wanted: ${wanted}`;
+  const text = typeof found === "number" ? String(found) : JSON.stringify(found) ?? String(found);
+  const shown = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+  return `${key}${source} is ${bare ? "without a value" : shown}, wanted: ${wanted}`;
 }
 
 function withoutEmpty(values: object, ignored: readonly string[] = []): Record<string, unknown> {

@@ -70,6 +70,15 @@ Deno.test("a weight that is no number is named with its tensor", () =>
     assertMatch(message, /tensor \S+ holds NaN at element \d+/);
   }));
 
+Deno.test("a configuration of more layers than there are tensors is refused before a table of them is made", () =>
+  inTempDir(async (dir) => {
+    const model = `${dir}/model`, data = fixturePath("llama/pairs.jsonl");
+    await exportModel({ model: fixturePath("llama/policy"), output: model });
+    const config = JSON.parse(await Deno.readTextFile(`${model}/config.json`));
+    await Deno.writeTextFile(`${model}/config.json`, JSON.stringify({ ...config, num_hidden_layers: 9999 }));
+    await assertRejects(() => score({ model, data }), InputError, "9999, but the weights have 21 tensors");
+  }));
+
 Deno.test("weights that overflow are the model's fault, said by score and generate with the row", () =>
   inTempDir(async (dir) => {
     const model = `${dir}/model`;

@@ -124,6 +124,7 @@ Deno.test("model config: what is not supported is refused by name", () => {
     [{ rope_scaling: { type: "dynamic", factor: 2 } }, 'type is "dynamic"; wanted: default, llama3'],
     [{ rope_parameters: { rope_type: "llama3", rope_theta: 1e4 } }, "rope_parameters: reading"],
     [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, "rope_parameters is"],
+    [{ num_hidden_layers: 1e9 }, "num_hidden_layers is 1000000000"],
     [{ rope_parameters: { rope_theta: 1e4, partial_rotary_factor: 0.5 } }, "partial_rotary_factor is 0.5"],
     [{ quantization_config: { quant_method: "gptq" } }, "quantization_config is"],
     [{ hidden_act: "gelu" }, 'hidden_act is "gelu"; wanted: silu'],

@@ -12,6 +12,9 @@ import { parseRope } from "./rope.ts";
 
 const families: readonly Family[] = [llama, mistral, qwen2];
 
+/** No model comes near; what asks for more is damaged, and would fill the memory before its files were looked at. */
+const MAX_LAYERS = 10_000;
+
 /**
  * Reads and checks a `config.json`.
  *
@@ -24,6 +27,8 @@ export function parseModelConfig(raw: Record<string, unknown>, where: string): M
   const family = findFamily(keys);
   keys.only("quantization_config", [null], "unquantised weights (F32, F16 or BF16)");
   keys.only("hidden_act", ["silu"], "silu");
+  const layers = keys.count("num_hidden_layers");
+  if (layers > MAX_LAYERS) keys.fail("num_hidden_layers", `at most ${MAX_LAYERS}`);
   const own = family.read(keys);
 
   const hidden = keys.count("hidden_size");
@@ -40,7 +45,7 @@ export function parseModelConfig(raw: Record<string, unknown>, where: string): M
     model_type: family.model_type,
     hidden_size: hidden,
     intermediate_size: keys.count("intermediate_size"),
-    num_hidden_layers: keys.count("num_hidden_layers"),
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     num_key_value_heads: groups,
     head_dim: headDim,
