@@ -81,6 +81,12 @@ function report(error: unknown, signal: AbortSignal): number {
     writeError(`error: ${error.message}\n`);
     return 2;
   }
+  if (error instanceof Deno.errors.NotCapable) {
+    writeError(
+      `error: ${error.message}. \`deno task\` grants what the tasks need; README.md lists it by task.\n`,
+    );
+    return 2;
+  }
   if (isSystemError(error)) {
     writeError(
       `error: ${error.message}. Check the path, its permissions and the free space, or name another place.\n`,
@@ -93,9 +99,8 @@ function report(error: unknown, signal: AbortSignal): number {
   return 1;
 }
 
-/** What the operating system refused, as in ENOSPC, or Deno's permissions. */
+/** What the operating system refused, as in ENOSPC. */
 function isSystemError(error: unknown): error is Error {
-  if (error instanceof Deno.errors.NotCapable) return true;
   return error instanceof Error && "code" in error && /^E[A-Z0-9]+$/.test(String(error.code));
 }
 
