@@ -70,7 +70,7 @@ Deno.test("cli: flags, switches, equals signs and one config file", () => {
   assertEquals(read("-h").help, true);
   const refused = (...args: string[]) => assertThrows(() => read(...args), InputError).message;
   assertStringIncludes(refused("a.json", "b.json"), '"b.json" is one too many');
-  assertStringIncludes(refused("--data", "a", "--data", "b"), "--data is given twice");
+  assertStringIncludes(refused("--model", "a", "--model", "b"), "--model is given twice");
   assertStringIncludes(refused("-b", "3"), '"-b" is no flag');
   assertStringIncludes(refused("--shuffle=maybe"), '--shuffle is "maybe", but takes no value');
 });
