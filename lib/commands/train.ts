@@ -8,6 +8,7 @@ import { runTraining, type TrainResult } from "../train/trainer.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { BUILT_IN_SAMPLES, builtInRun, isBuiltIn } from "./built_in.ts";
 import { lossChoice } from "./loss_options.ts";
+import { SCHEDULES } from "../train/schedule.ts";
 import { lossTypes, MODEL, model, ROWS, rowShape, seed, text, wholeAbove0 } from "./shared_options.ts";
 import { z } from "../deps.ts";
 import { type PresetName, presets } from "./presets.ts";
@@ -78,11 +79,21 @@ export const trainShape: ShapeOf<Own> = {
       "peak learning rate. The default suits a few hundred million parameters; MIPO's paper takes 5e-7 for 7B, " +
         "and models below 10 million want about 1e-4",
     ),
-    lr_scheduler_type: z.enum(["cosine", "linear", "constant"]).default("cosine").describe(
-      "course of the learning rate after the warm-up: to 0 along a cosine or a line, or constant",
+    lr_scheduler_type: z.enum(SCHEDULES).default("cosine").describe(
+      "course of the learning rate after the warm-up, as in Transformers: to 0 along a cosine or a line, to min_lr along " +
+        "a cosine, constant (constant itself without a warm-up), or falling with the root of the steps",
     ),
     warmup_ratio: z.number().min(0).max(1).default(0.1).describe(
       "share of all steps with a rising learning rate",
+    ),
+    warmup_steps: z.number().min(0).optional().describe(
+      "steps with a rising learning rate, below 1 their share; decides over warmup_ratio",
+    ),
+    min_lr_rate: z.number().min(0).max(1).optional().describe(
+      "cosine_with_min_lr: share of learning_rate that it ends at; by default 0.1",
+    ),
+    min_lr: z.number().min(0).optional().describe(
+      "cosine_with_min_lr: learning rate that it ends at; decides over min_lr_rate",
     ),
     num_train_epochs: z.number().positive().default(1).describe(
       "passes over the rows, unless max_steps is given",
@@ -114,6 +125,19 @@ export const trainShape: ShapeOf<Own> = {
       "steps from one checkpoint to the next; by default only when interrupted",
     ),
     save_total_limit: wholeAbove0().optional().describe("checkpoints to keep, the latest; by default all"),
+    load_best_model_at_end: z.boolean().default(false).describe(
+      "make the best model by metric_for_best_model the final one; it gets a checkpoint when it is found",
+    ),
+    metric_for_best_model: text().optional().describe(
+      "any logged metric: of the evaluations (eval_loss; without eval_ the same) or, every save_steps, of the steps; " +
+        "by default the loss",
+    ),
+    greater_is_better: z.boolean().optional().describe(
+      "whether a larger metric_for_best_model is better; by default unless it is a loss",
+    ),
+    early_stopping_patience: wholeAbove0().optional().describe(
+      "end after so many evaluations in a row without a better metric_for_best_model",
+    ),
     sample_prompts: text().optional().describe(
       "JSONL file of rows with prompt, whose answers the report shows; by default the first held-out rows",
     ),
@@ -163,6 +187,16 @@ export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOpti
       const stray = ["lora_alpha", "lora_target_modules"].filter((key) => Object.hasOwn(options, key));
       if (options.base_dtype !== "auto") stray.push("base_dtype");
       if (stray.length > 0) problems.push(`${stray.join(" and ")} given without lora_r, the adapters' rank`);
+    }
+    if (options.lr_scheduler_type !== "cosine_with_min_lr") {
+      const stray = (["min_lr", "min_lr_rate"] as const).filter((key) => options[key] !== undefined);
+      if (stray.length > 0) {
+        problems.push(
+          `${
+            stray.join(" and ")
+          } given with lr_scheduler_type ${options.lr_scheduler_type}, which ends elsewhere`,
+        );
+      }
     }
     if (options.resume === true && options.output_dir === undefined) {
       problems.push("resume looks for the latest checkpoint in output_dir (--output-dir), which is missing");

@@ -200,11 +200,11 @@ export async function listCheckpoints(runDir: string): Promise<FoundCheckpoint[]
   return found.sort((a, b) => a.step - b.step);
 }
 
-/** Removes all but the latest `keep` checkpoints. */
-export async function pruneCheckpoints(runDir: string, keep: number): Promise<void> {
+/** Removes all but the latest `keep` checkpoints, and that of step `best`. */
+export async function pruneCheckpoints(runDir: string, keep: number, best?: number): Promise<void> {
   const all = await listCheckpoints(runDir);
-  for (const { path } of all.slice(0, Math.max(0, all.length - keep))) {
-    await removeTree(path);
+  for (const { path, step } of all.slice(0, Math.max(0, all.length - keep))) {
+    if (step !== best) await removeTree(path);
   }
 }
 

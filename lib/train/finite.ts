@@ -1,5 +1,5 @@
 /**
- * Scores that are no numbers are nobody's result: they are refused with the model and the row that they come from.
+ * Scores, losses and gradients that are no numbers are nobody's result: they are refused by name.
  */
 import { InputError } from "../errors.ts";
 
@@ -22,5 +22,28 @@ export function checkScores(
       }. A finite number was wanted: the weights hold values so large ` +
       "that float32 overflows on the way. Check the model (was it exported to a narrower format, or did its training " +
       "diverge?), or score that row with another one.",
+  );
+}
+
+/**
+ * Throws where a step's loss or gradient is no number.
+ *
+ * @throws {InputError} naming the step and, where there is one, the row
+ */
+export function checkStep(
+  metrics: { readonly step: number; readonly grad_norm: number; readonly loss?: number },
+  scored: readonly {
+    readonly index: number;
+    readonly inputs: { readonly chosen: number; readonly rejected: number };
+  }[],
+): void {
+  if (Number.isFinite(metrics.loss) && Number.isFinite(metrics.grad_norm)) return;
+  const bad = scored.find(({ inputs }) => !Number.isFinite(inputs.chosen + inputs.rejected));
+  throw new InputError(
+    `Training stopped at step ${metrics.step}: the loss is ${metrics.loss}, the gradient's norm ${metrics.grad_norm}` +
+      (bad
+        ? `; row ${bad.index} (from 0) has log-probabilities ${bad.inputs.chosen}, ${bad.inputs.rejected}`
+        : "") +
+      ". Checkpoints written so far are whole. A smaller learning_rate or max_grad_norm usually helps.",
   );
 }

@@ -16,6 +16,7 @@ import { checkPositions, hashModel, type OpenModel, openModel, openTokenizer } f
 import type { RunHooks } from "../events.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
 import { resolveLora } from "./lora.ts";
+import { type Judging, resolveJudging } from "./best.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
 import { longestInput } from "./step.ts";
@@ -40,6 +41,8 @@ export interface TrainJob {
   /** Prompts to take samples of; undefined for the held-out rows'. */
   readonly samplePrompts: readonly Prompt[] | undefined;
   readonly objective: Objective;
+  /** How the best model is told; undefined where nothing depends on it. */
+  readonly judging: Judging | undefined;
   readonly packing: Packing;
   /** Positions that the longest sequence may take. */
   readonly positions: number;
@@ -110,6 +113,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     evalSet,
     samplePrompts,
     objective,
+    judging: resolveJudging(options, { objective, evaluates: evalSet !== undefined }),
     packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
     positions,
     order,

@@ -85,9 +85,21 @@ export interface TrainOptions extends LossOptions, RowOptions {
   /** Peak learning rate. */
   learning_rate: number;
   /** Course of the learning rate after the warm-up. */
-  lr_scheduler_type: "cosine" | "linear" | "constant";
+  lr_scheduler_type:
+    | "cosine"
+    | "linear"
+    | "constant"
+    | "constant_with_warmup"
+    | "cosine_with_min_lr"
+    | "inverse_sqrt";
   /** Share of all steps with a rising learning rate. */
   warmup_ratio: number;
+  /** Steps of the warm-up, or below 1 their share. */
+  warmup_steps?: number;
+  /** Where `cosine_with_min_lr` ends, as a share of the peak. */
+  min_lr_rate?: number;
+  /** The same as a learning rate. */
+  min_lr?: number;
   /** Passes over the rows, unless `max_steps` is given. */
   num_train_epochs: number;
   /** Optimiser steps in all. */
@@ -116,6 +128,14 @@ export interface TrainOptions extends LossOptions, RowOptions {
   save_steps?: number;
   /** Checkpoints to keep. */
   save_total_limit?: number;
+  /** Make the best model the final one. */
+  load_best_model_at_end: boolean;
+  /** The logged metric that tells the best model. */
+  metric_for_best_model?: string;
+  /** Whether larger is better. */
+  greater_is_better?: boolean;
+  /** Judgements without a better model after which the run ends. */
+  early_stopping_patience?: number;
   /** JSONL file of prompts to take samples of; without it the first held-out rows'. */
   sample_prompts?: string;
   /** Steps from one taking of samples to the next; without it only before and after training. */

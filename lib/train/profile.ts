@@ -2,6 +2,8 @@
  * Where a training step's time goes: every dispatch between timestamps, grouped by operation, kernel and part of the
  * network, and what of the step's wall time is not kernels.
  */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import type { Step } from "../gpu/recorder.ts";
 import { tickNanoseconds } from "../gpu/stopwatch.ts";
@@ -250,4 +252,13 @@ function shortLabels(labels: readonly string[]): Map<string, string> {
     }
   }
   return short;
+}
+
+/** Throws where an adapter's timestamps are of no use. */
+export async function checkTimestamps(gpu: Gpu): Promise<void> {
+  if (await tickNanoseconds(gpu) !== null) return;
+  throw new InputError(
+    `Profiling on ${gpu.name}: this adapter offers no timestamps of use (WebGPU's feature timestamp-query). ` +
+      "Train without profile, or on another adapter.",
+  );
 }

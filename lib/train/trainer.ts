@@ -2,30 +2,23 @@
  * Training, from options to a run directory: reference pass, loop, evaluation, checkpoints, final model.
  */
 import { type StepRows, stepRows } from "../data/plan.ts";
-import { InputError } from "../errors.ts";
 import { closeGpu, type Gpu } from "../gpu/device.ts";
-import { tickNanoseconds } from "../gpu/stopwatch.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
-import {
-  listCheckpoints,
-  loadCheckpoint,
-  pruneCheckpoints,
-  saveCheckpoint,
-  setLaterAside,
-  type Trained,
-  writeTrained,
-} from "./checkpoint.ts";
+import { loadCheckpoint, setLaterAside } from "./checkpoint.ts";
 import { type StepNumbers, type StepResult, type StepWork, TrainEngine } from "./engine.ts";
 import { closeModel } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { type Answers, type RunHooks, type TakenSamples, throwIfAborted } from "../events.ts";
+import type { Answers, RunHooks, TakenSamples } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
-import { planStep, readStep, type RowSet, scoredExamples, type StepPlan, tokenTotal } from "./step.ts";
+import { planStep, readStep, type RowSet, type StepPlan, tokenTotal } from "./step.ts";
 import { Scorer } from "./scorer.ts";
-import { mismatchedBaseline } from "./mismatched_baseline.ts";
-import { profileStep, profileText } from "./profile.ts";
-import { scoreExamples } from "./reference.ts";
+import { checkTimestamps, profileStep, profileText } from "./profile.ts";
+import { BestSoFar } from "./best.ts";
+import { evaluateSet } from "./evaluation.ts";
+import { checkStep } from "./finite.ts";
+import { Keeper, type Progress, recordOptions } from "./keeper.ts";
+import { pairsText, Watcher } from "./watch.ts";
 import { apartMetrics } from "./apart.ts";
 import { withTensorBoard } from "./reporting.ts";
 import { programSetup } from "./reference_pass.ts";
@@ -34,17 +27,12 @@ import { bf16Gain, bf16Notice } from "../tuning/bf16_gain.ts";
 import { prepareTraining, trainingWork } from "./kernels.ts";
 import { memoryText, planTraining, withinMemory } from "./memory.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
-import { exists } from "../io/files.ts";
-import { nameOf } from "../io/paths.ts";
-import { modelCard } from "../report/model_card.ts";
 import { writeJson } from "../io/json.ts";
 import { compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
 import { type ClaimedJob, setUpTraining } from "./job.ts";
 import { trainSetup } from "./train_setup.ts";
-import { VERSIONS } from "../io/versions.ts";
-import { writeWholeDirectory } from "../io/whole.ts";
 import { openWeights } from "./weights.ts";
 
 /** What a run leaves. */
@@ -67,7 +55,7 @@ export async function runTraining(
   const job = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
-    await checkFeatures(gpu, options);
+    if (options.profile) await checkTimestamps(gpu);
     const { path: runDir, lock } = await claimRunDir(job.runDir, { resume: options.resume !== false });
     try {
       const shown = options.report_to === "tensorboard" ? await withTensorBoard(hooks, runDir) : hooks;
@@ -89,6 +77,8 @@ const FIRST_STEPS = 3;
 class TrainRun {
   #tokens = 0;
   #said: TakenSamples | undefined;
+  readonly #watcher: Watcher;
+  readonly #best: BestSoFar | undefined;
 
   private constructor(
     readonly gpu: Gpu,
@@ -99,10 +89,13 @@ class TrainRun {
     readonly scorer: Scorer,
     readonly rows: { readonly train: RowSet; readonly evalSet: RowSet | undefined },
     readonly metrics: MetricsFile,
-    readonly kernels: Readonly<Record<string, string>>,
+    readonly keeper: Keeper,
     /** Of bf16 inputs over float32, where the run has them. */
     readonly gain: number | undefined,
-  ) {}
+  ) {
+    this.#watcher = new Watcher(job.objective);
+    this.#best = job.judging && new BestSoFar(job.judging, metrics.rows());
+  }
 
   /** Loads weights, computes the reference, compiles the programs. */
   static async open(gpu: Gpu, job: ClaimedJob, hooks: RunHooks): Promise<TrainRun> {
@@ -126,7 +119,8 @@ class TrainRun {
       const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
       return { ...weights, engine, scorer: await Scorer.create(gpu, setup) };
     });
-    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, kernels, gain);
+    const keeper = new Keeper(gpu, job, { params, metrics, kernels, hooks });
+    const run = new TrainRun(gpu, job, hooks, params, engine, scorer, rows, metrics, keeper, gain);
     run.#tokens = checkpoint?.state.num_tokens ?? 0;
     run.#said = checkpoint?.state.samples ?? undefined;
     return run;
@@ -138,22 +132,26 @@ class TrainRun {
     const first = job.checkpoint?.state.step ?? 0;
     if (first === 0) await this.#evaluate(0);
     if (first === 0) this.#said = await this.#samples(settings);
-    const done = await this.#loop(first, settings);
-    const interrupted = done < job.totalSteps;
+    if (first === 0) this.#tell(pairsText(this.rows.train));
+    const { done, interrupted } = await this.#loop(first, settings);
     if (!interrupted) {
-      if (!this.#evaluatedAt(done)) await this.#evaluate(done);
+      if (!this.#evaluatedAt(done)) this.#best?.see(await this.#evaluate(done));
       if (this.#said) await this.#reportSamples(this.#said, settings);
     }
     // an interrupted run has no final model: its checkpoint is a loadable model, too
-    const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel();
+    const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel(done);
     await writeReport(job.runDir);
     hooks.onEvent?.({ type: "done", runDir: job.runDir, modelDir });
     this.#destroy();
     return { runDir: job.runDir, modelDir, metrics: this.metrics.rows(), interrupted };
   }
 
-  /** Optimiser steps from `first` on; returns how many have been done in all. */
-  async #loop(first: number, settings: SampleSettings): Promise<number> {
+  #tell(text: string | undefined): void {
+    if (text !== undefined) this.hooks.onEvent?.({ type: "notice", text });
+  }
+
+  /** Optimiser steps from `first` on, until all are done or there is a reason to end; how many have been done in all. */
+  async #loop(first: number, settings: SampleSettings): Promise<{ done: number; interrupted: boolean }> {
     const { job, engine, hooks } = this;
     const { options, totalSteps } = job;
     let last = performance.now();
@@ -190,26 +188,35 @@ class TrainRun {
         tokens_per_second: tokens / seconds,
         step_seconds: seconds,
       };
-      checkFinite(metrics, scored);
-      if ((step + 1) % options.logging_steps === 0 || step + 1 === totalSteps) {
-        await this.metrics.append(metrics);
-      }
+      checkStep(metrics, scored);
+      const logged = (step + 1) % options.logging_steps === 0 || step + 1 === totalSteps;
+      if (logged) await this.metrics.append(metrics);
       hooks.onEvent?.({ type: "step", metrics, totalSteps });
+      for (const text of this.#watcher.observe(scored)) this.#tell(text);
       if (step + 1 === Math.min(first + FIRST_STEPS, totalSteps)) this.#judgeInputs();
-      if (this.#evaluatedAt(step + 1)) await this.#evaluate(step + 1);
+      const evaluation = this.#evaluatedAt(step + 1) ? await this.#evaluate(step + 1) : {};
+      // what is not logged would be unknown to a resumed run
+      const better = this.#best?.see({ step: step + 1, ...logged ? metrics : {}, ...evaluation }) ?? false;
       if (step + 1 < totalSteps && this.#sampledAt(step + 1)) await this.#sampleDuring(step + 1, settings);
       const interrupted = hooks.signal?.aborted ?? false;
       const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
-      if (due || interrupted) await this.#checkpoint(step + 1);
-      if (interrupted) return step + 1;
+      if (due || interrupted || (better && options.load_best_model_at_end)) {
+        await this.keeper.checkpoint(this.#progress(step + 1), this.#best?.step);
+      }
+      if (interrupted) return { done: step + 1, interrupted };
+      if (this.#best?.exhausted(options.early_stopping_patience)) {
+        this.#tell(
+          `ended after step ${step + 1}: ${this.#best.since} times nothing better than ${this.#best.text}`,
+        );
+        return { done: step + 1, interrupted };
+      }
     }
-    return totalSteps;
+    return { done: totalSteps, interrupted: false };
   }
 
   /** Says so where bf16 was measured to be slower than what it replaces. */
   #judgeInputs(): void {
-    const text = bf16Notice(this.gain);
-    if (text) this.hooks.onEvent?.({ type: "notice", text });
+    this.#tell(bf16Notice(this.gain));
   }
 
   /** A step under timestamps: its results are those of any other. */
@@ -231,23 +238,14 @@ class TrainRun {
     return this.rows.evalSet !== undefined && every !== undefined && step % every === 0;
   }
 
-  async #evaluate(step: number): Promise<void> {
+  async #evaluate(step: number): Promise<Record<string, number>> {
     const { evalSet } = this.rows;
-    if (!evalSet) return;
+    if (!evalSet) return {};
     const { job, hooks } = this;
-    const scores = await scoreExamples(this.scorer, evalSet.examples, job.packing, (done, total) => {
-      hooks.onEvent?.({ type: "phase", name: "evaluate", done, total, unit: "rows" });
-      // later ones are part of the step whose checkpoint follows
-      if (step === 0) throwIfAborted(hooks, "The first evaluation");
-    });
-    const baseline = job.objective.baseline ? await mismatchedBaseline(this.scorer, evalSet, job.packing) : 0;
-    const scored = scoredExamples(evalSet, scores, baseline);
-    const values = { ...exampleMetrics(scored, job.objective), ...apartMetrics(scored, job.objective) };
-    const metrics = Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [`eval_${name}`, value]),
-    );
-    await this.metrics.append({ step, ...metrics });
-    hooks.onEvent?.({ type: "eval", metrics: { step, ...metrics } });
+    const metrics = { step, ...await evaluateSet(this.scorer, evalSet, { job, hooks, step }) };
+    await this.metrics.append(metrics);
+    hooks.onEvent?.({ type: "eval", metrics });
+    return metrics;
   }
 
   #samples(settings: SampleSettings): Promise<Answers | undefined> {
@@ -276,78 +274,21 @@ class TrainRun {
     await writeJson(`${this.job.runDir}/samples.json`, groups);
   }
 
-  async #checkpoint(step: number): Promise<void> {
-    const { job } = this;
-    const path = await saveCheckpoint(this.gpu, job.runDir, {
-      ...this.#trained,
-      state: {
-        step,
-        num_tokens: this.#tokens,
-        total_steps: job.totalSteps,
-        data_hash: job.train.hash,
-        model_hash: job.model_hash,
-        ref_model_hash: job.ref_model_hash,
-        options: { ...job.options },
-        kernels: this.kernels,
-        samples: this.#said ?? null,
-      },
-      metrics: this.metrics.text,
-    });
-    const keep = job.options.save_total_limit;
-    if (keep !== undefined) await pruneCheckpoints(job.runDir, keep);
-    this.hooks.onEvent?.({ type: "checkpoint", path });
+  #progress(step: number): Progress {
+    return { step, tokens: this.#tokens, said: this.#said };
   }
 
-  get #trained(): Trained {
-    const { policy, tokenizerFiles } = this.job;
-    return { params: this.params, base: policy.source, tokenizerFiles };
-  }
-
-  async #saveModel(): Promise<string> {
-    const modelDir = `${this.job.runDir}/model`;
-    try {
-      const trained = this.#trained;
-      const card = new TextEncoder().encode(this.#card());
-      const tokenizerFiles = new Map([...trained.tokenizerFiles, ["README.md", card]]);
-      const write = (path: string) => writeTrained(this.gpu, path, { ...trained, tokenizerFiles });
-      await writeWholeDirectory(modelDir, write, { replace: true });
-    } catch (error) {
-      throw await this.#keepTraining(error as Error);
-    }
-    return modelDir;
-  }
-
-  #card(): string {
-    const { options, policy, objective, train, lora } = this.job;
-    const rows = this.metrics.rows();
-    const last = (key: string) => rows.findLast((row) => key in row) ?? {};
-    return modelCard({
-      base: policy.source,
-      loss: objective.name,
-      trained: lora || policy.adapter ? "adapter" : "model",
-      data: { name: [options.data].flat().map(nameOf).join(", "), rows: train.examples.length },
-      options: { ...options },
-      metrics: { ...last("loss"), ...last("eval_loss") },
-    });
-  }
-
-  /** What has been trained lies in a checkpoint, where there is room for one; says what to do. */
-  async #keepTraining(error: Error): Promise<InputError> {
-    const { runDir, totalSteps } = this.job;
-    const path = `${runDir}/checkpoint-${totalSteps}`;
-    let kept = `${path} holds what was trained`;
-    try {
-      if (!await exists(path)) await this.#checkpoint(totalSteps);
-    } catch (second) {
-      const latest = (await listCheckpoints(runDir)).at(-1)?.path;
-      kept = `a checkpoint of it cannot be written either (${(second as Error).message}); ` +
-        (latest ? `the latest is ${latest}` : "there is none");
-    }
-    return new InputError(
-      `Writing the trained model to ${runDir}/model: ${error.message}; ${kept}. Mend what stands in the way ` +
-        "(a full disk, a missing right), and go on with resume.",
-      { cause: error },
+  /** Writes the model of the last step, or of the best one where that is wanted. */
+  async #saveModel(done: number): Promise<string> {
+    const best = this.job.options.load_best_model_at_end ? this.#best : undefined;
+    if (best?.step === undefined || best.step === done) return await this.keeper.model(this.#progress(done));
+    const found = await this.keeper.goBackTo(best.step);
+    this.#tell(
+      found
+        ? `the model is the best one: ${best.text}`
+        : `the best model (${best.text}) has no checkpoint any more: the model is that of the last step`,
     );
+    return await this.keeper.model(this.#progress(found ? best.step : done));
   }
 
   #destroy(): void {
@@ -355,46 +296,4 @@ class TrainRun {
     this.scorer.destroy();
     destroyParams(this.params);
   }
-}
-
-/** Writes what a later run may be resumed from, or repeated with. */
-async function recordOptions(
-  gpu: Gpu,
-  job: ClaimedJob,
-  kernels: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  await writeJson(`${job.runDir}/config.json`, {
-    ...job.options,
-    output_dir: job.runDir,
-    versions: VERSIONS,
-    gpu_adapter: gpu.name,
-    kernels,
-    data_hash: job.train.hash,
-  });
-}
-
-async function checkFeatures(gpu: Gpu, { profile }: TrainOptions): Promise<void> {
-  if (!profile || await tickNanoseconds(gpu) !== null) return;
-  throw new InputError(
-    `Profiling on ${gpu.name}: this adapter offers no timestamps of use (WebGPU's feature timestamp-query). ` +
-      "Train without profile, or on another adapter.",
-  );
-}
-
-function checkFinite(
-  metrics: { readonly step: number; readonly grad_norm: number; readonly loss?: number },
-  scored: readonly {
-    readonly index: number;
-    readonly inputs: { readonly chosen: number; readonly rejected: number };
-  }[],
-): void {
-  if (Number.isFinite(metrics.loss) && Number.isFinite(metrics.grad_norm)) return;
-  const bad = scored.find(({ inputs }) => !Number.isFinite(inputs.chosen + inputs.rejected));
-  throw new InputError(
-    `Training stopped at step ${metrics.step}: the loss is ${metrics.loss}, the gradient's norm ${metrics.grad_norm}` +
-      (bad
-        ? `; row ${bad.index} (from 0) has log-probabilities ${bad.inputs.chosen}, ${bad.inputs.rejected}`
-        : "") +
-      ". Checkpoints written so far are whole. A smaller learning_rate or max_grad_norm usually helps.",
-  );
 }
