@@ -13,7 +13,7 @@ export const MODEL =
   "Hugging Face hub";
 /** What `data` may be. */
 export const ROWS =
-  "JSONL, JSON array (either also .gz) or Parquet, a pipe, or a folder of such files (folder:split for one split)";
+  "JSONL, JSON array (either also .gz) or Parquet, a pipe, a folder of such files, or a data set's name on the hub (folder:split, org/name@revision:split)";
 
 /** A count. */
 export const wholeAbove0 = () => z.int().min(1);

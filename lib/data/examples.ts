@@ -39,10 +39,11 @@ export interface ExampleOptions extends PoolOptions {
  * @throws {InputError} for a malformed row (naming file and line), when `strict` for a dropped one, and when none is left
  */
 export async function loadExamples(source: string, options: ExampleOptions): Promise<ExampleSet> {
-  const files = await filesOf(source), cache = await tokenCachePath(files, options);
+  const { onNotice, signal } = options;
+  const files = await filesOf(source, { onNotice, signal }), cache = await tokenCachePath(files, options);
   const kept = cache === undefined ? undefined : await readKept(cache);
   if (kept === "damaged") {
-    options.onNotice?.(`${cache}: the kept ids of ${source} are damaged, and are made anew`);
+    onNotice?.(`${cache}: the kept ids of ${source} are damaged, and are made anew`);
   }
   const known = kept !== undefined && kept !== "damaged";
   if (known) await touch(cache!);

@@ -1,9 +1,10 @@
 /**
- * The rows of a data source: a file (JSONL, a JSON array or Parquet, the first two also gzipped), a pipe, or a folder of
- * such files.
+ * The rows of a data source: a file (JSONL, a JSON array or Parquet, the first two also gzipped), a pipe, a folder of
+ * such files, or a data set on the hub.
  */
 import { InputError } from "../errors.ts";
-import { isDirectory, listDirectory, STANDARD_INPUT } from "../io/files.ts";
+import { exists, isDirectory, listDirectory, STANDARD_INPUT } from "../io/files.ts";
+import { isHubName, resolveDataset } from "../io/hub.ts";
 import { type ByteTally, fileRows } from "./sources/open.ts";
 import { parsed, type RawRow, type StoredRow } from "./sources/raw.ts";
 
@@ -32,18 +33,36 @@ const SPLIT = /^([a-z]+(?:_[a-z]+)*)(?:-\d{5}-of-\d{5}(?:-[0-9a-f]+)?)?\.[a-z.]+
 
 /**
  * The files of a source. A folder stands for its shards, by name; where its files are of several splits, as on the hub,
- * the one that is named (`folder:test`) or `train`.
+ * the one that is named (`folder:test`) or `train`. A name that is nothing here is a data set on the hub (`org/name`,
+ * `org/name@revision`, `org/name:split`).
  *
  * @throws {InputError} where a folder holds no data file, or not the split that is asked for
  */
-export async function filesOf(source: string): Promise<string[]> {
+export async function filesOf(source: string, hooks: SourceHooks = {}): Promise<string[]> {
   if (STANDARD_INPUT.includes(source)) return [source];
   if (await isDirectory(source)) return await shards(source, undefined);
+  if (await exists(source)) return [source];
   const colon = source.lastIndexOf(":");
-  const folder = source.slice(0, Math.max(0, colon));
-  return folder !== "" && await isDirectory(folder)
-    ? await shards(folder, source.slice(colon + 1))
-    : [source];
+  const [name, split] = colon > 0 ? [source.slice(0, colon), source.slice(colon + 1)] : [source, undefined];
+  if (split !== undefined && await isDirectory(name)) return await shards(name, split);
+  if (!isHubName(name) || DATA_FILE.test(name)) return [source]; // where it is read, it is missed by name
+  return await shards(
+    await resolveDataset(name, { ...hooks, accepts: (file) => inSplit(file, split) }),
+    split,
+  );
+}
+
+/** How long work on a source reports and ends. */
+export interface SourceHooks {
+  readonly onNotice?: ((text: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Whether a data set's file is worth fetching: it is of the split, or where none is named of no other's. */
+function inSplit(file: string, split: string | undefined): boolean {
+  const name = file.slice(file.lastIndexOf("/") + 1);
+  if (!DATA_FILE.test(name) || NO_ROWS.test(name)) return false;
+  return split === undefined ? !/^(test|valid|dev|eval)/i.test(splitOf(file)) : splitOf(file) === split;
 }
 
 async function shards(folder: string, split: string | undefined): Promise<string[]> {

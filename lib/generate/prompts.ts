@@ -3,6 +3,7 @@
  * writes them.
  */
 import type { Message } from "../data/chat.ts";
+import { readMessages } from "../data/messages.ts";
 import { outline, type RawRow, readRows } from "../data/source.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
@@ -49,8 +50,8 @@ export function tokenisePrompt(
   const content = (value as { prompt?: unknown } | null)?.prompt;
   const messages = typeof content === "string"
     ? chat ? [{ role: "user", content }] : undefined
-    : messageList(content);
-  if (typeof content !== "string" && !messages) {
+    : readMessages(content, { where, key: "prompt" });
+  if (typeof content !== "string" && !messages?.length) {
     throw new InputError(
       `${where}: a row of the wrong shape, ${
         outline(value)
@@ -71,13 +72,7 @@ export function tokenisePrompt(
       `${where}: the prompt is empty, and this tokenizer has no BOS to begin with. Give some text.`,
     );
   }
-  return { index, where, content: content as string | Message[], ids, chat: messages !== undefined };
-}
-
-function messageList(value: unknown): Message[] | undefined {
-  if (!Array.isArray(value) || value.length === 0) return undefined;
-  const good = value.every((m) => typeof m?.role === "string" && typeof m?.content === "string");
-  return good ? value as Message[] : undefined;
+  return { index, where, content: messages ?? content as string, ids, chat: messages !== undefined };
 }
 
 /** Tokens of the longest sequence; within the model's positions, if need be with fewer new tokens than asked for. */

@@ -7,6 +7,7 @@ import { filesOf, readRows } from "../../lib/data/source.ts";
 import { Random } from "../../lib/data/random.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
+import { serveHub, withEnvironment } from "../io/hub_server.ts";
 import { inTempDir } from "../temp_dir.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
@@ -164,4 +165,27 @@ Deno.test("sources: what is no data file is named", () =>
       InputError,
       "no such file",
     );
+  }));
+
+Deno.test("sources: a data set on the hub, by split and by revision", () =>
+  inTempDir(async (home) => {
+    const set = `${home}/set`;
+    await Deno.mkdir(`${set}/data`, { recursive: true });
+    const shard = (name: string, from: number, to: number) =>
+      Deno.writeTextFile(
+        `${set}/data/${name}`,
+        ROWS.slice(from, to).map((row) => JSON.stringify(row)).join("\n"),
+      );
+    await shard("train-00000-of-00002.jsonl", 0, 2);
+    await shard("train-00001-of-00002.jsonl", 2, 4);
+    await shard("test_prefs-00000-of-00001.jsonl", 4, 5);
+    await Deno.writeTextFile(`${set}/README.md`, "no rows");
+    const hub = serveHub(set, { type: "datasets" });
+    await withEnvironment({ HF_ENDPOINT: hub.endpoint, HF_HOME: home }, async () => {
+      assertEquals(await valuesOf("org/tiny"), ROWS.slice(0, 4));
+      assertEquals(await valuesOf("org/tiny:test_prefs"), ROWS.slice(4));
+      await assertRejects(() => valuesOf("org/tiny:dev"), InputError, "org/tiny");
+      await hub.close();
+      assertEquals(await valuesOf("org/tiny"), ROWS.slice(0, 4));
+    });
   }));
