@@ -44,6 +44,9 @@ export const dataShape: ShapeOf<DataOptions> = {
   score_after_end: z.boolean().default(true).describe(
     "score what the chat template writes after a turn's end token, too (ChatML's newline)",
   ),
+  template_date: z.string().regex(/^\d{4}-\d{2}-\d{2}$/).optional().describe(
+    "day (2026-11-26) for chat templates that write today's date; by default today, and then the run's",
+  ),
 };
 
 /** Options of every task that runs a model over rows. */

@@ -24,7 +24,8 @@ export interface ChatVariables {
 /** A compiled template. */
 export interface ChatTemplate {
   readonly source: string;
-  render(variables: ChatVariables): string;
+  /** `now` gives the time to templates that write today's date. */
+  render(variables: ChatVariables, now?: () => Date): string;
 }
 
 /** A template's text and the file that it stands in. */
@@ -56,9 +57,9 @@ export async function findTemplate(
     withTools = tools && compile(tools, config);
   return {
     source: tools ? JSON.stringify([main.text, tools.text]) : main.text,
-    render(variables) {
+    render(variables, now) {
       const chosen = withTools && (variables.tools ?? null) !== null ? withTools : plain;
-      return chosen(variables);
+      return chosen(variables, now);
     },
   };
 }
@@ -99,10 +100,13 @@ function compile(
     throw new InputError(`${file}: the chat template could not be read: ${(error as Error).message}`);
   }
   const tokens = namedTokens(config);
-  return ({ messages, ...variables }) => {
+  return ({ messages, ...variables }, now) => {
     const given = messages.map((message) => withReasoning(withoutNulls(message)));
     try {
-      return template.render({ tools: null, documents: null, ...tokens, ...variables, messages: given });
+      return template.render(
+        { tools: null, documents: null, ...tokens, ...variables, messages: given },
+        now ? { now } : {},
+      );
     } catch (error) {
       const roles = messages.map((message) => message.role).join(", ");
       throw new InputError(

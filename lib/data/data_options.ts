@@ -3,6 +3,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { ExampleOptions } from "./examples.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** Options as a config file has them; as flags: `columns prompt=question,chosen=good`. */
 export interface DataOptions {
@@ -12,6 +13,8 @@ export interface DataOptions {
   chat_template_kwargs?: Record<string, unknown> | string[];
   /** Whether what a template writes after a turn's end token is scored as well. */
   score_after_end: boolean;
+  /** The day (`2026-11-26`) that templates which write today's date are told; today by default, and then kept. */
+  template_date?: string;
 }
 
 /** The keys that rows may have under other names. */
@@ -35,8 +38,8 @@ const COLUMNS = [
  * @throws {InputError} where columns or chat_template_kwargs cannot be read
  */
 export function readingOf(
-  { columns, chat_template_kwargs, score_after_end }: Partial<DataOptions>,
-): Pick<ExampleOptions, "columns" | "chatTemplateKwargs" | "scoreAfterEnd"> {
+  { columns, chat_template_kwargs, score_after_end, template_date }: Partial<DataOptions>,
+): Pick<ExampleOptions, "columns" | "chatTemplateKwargs" | "scoreAfterEnd" | "templateDate"> {
   const names = assignments("columns", columns, (text) => text);
   const unknown = Object.keys(names ?? {}).find((key) => !COLUMNS.includes(key));
   if (unknown !== undefined) {
@@ -51,8 +54,20 @@ export function readingOf(
   return {
     ...(names ? { columns: names } : {}),
     ...(kwargs ? { chatTemplateKwargs: kwargs } : {}),
+    ...(template_date === undefined ? {} : { templateDate: template_date }),
     ...(score_after_end === undefined ? {} : { scoreAfterEnd: score_after_end }),
   };
+}
+
+/** The day that a template of this tokenizer is told: as given, today where it asks, or none where it does not. */
+export function templateDate(
+  { template_date }: Partial<DataOptions>,
+  { chatTemplate }: Tokenizer,
+): { template_date?: string } {
+  if (!chatTemplate?.includes("strftime_now")) return {};
+  const today = new Date(), two = (number: number) => String(number).padStart(2, "0");
+  const local = `${today.getFullYear()}-${two(today.getMonth() + 1)}-${two(today.getDate())}`;
+  return { template_date: template_date ?? local };
 }
 
 /** `["a=b"]` as `{a: "b"}`; what is an object, or an object in JSON, stays as it is. */

@@ -23,4 +23,6 @@ export interface Encoder {
   readonly tokenizer: Tokenizer;
   /** Given to the chat template of every row; a row's own go before. */
   readonly chatTemplateKwargs?: TemplateVariables;
+  /** The day that templates which write today's date are told, so that ids do not change at midnight. */
+  readonly templateDate?: string;
 }

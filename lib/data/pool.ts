@@ -125,10 +125,10 @@ class Pool {
 /** What a worker is told: of the options those that are plain data. */
 function setupOf(options: BlockOptions): WorkerSetup {
   const { tokenizer: { path, hash, bound }, kinds, columns, chatTemplateKwargs, strict } = options;
-  const { maxLength, endIds, scoreAfterEnd } = options;
+  const { maxLength, endIds, scoreAfterEnd, templateDate } = options;
   return {
     tokenizer: { path, hash, bound },
-    options: { kinds, columns, chatTemplateKwargs, strict, maxLength, endIds, scoreAfterEnd },
+    options: { kinds, columns, chatTemplateKwargs, strict, maxLength, endIds, scoreAfterEnd, templateDate },
   };
 }
 

@@ -12,14 +12,16 @@ export class Renderer {
   readonly tokenizer: Tokenizer;
   readonly #where: string;
   readonly #variables: TemplateVariables;
+  readonly #date: string | undefined;
   #merged = false;
 
   constructor(
-    { tokenizer, chatTemplateKwargs }: Encoder,
+    { tokenizer, chatTemplateKwargs, templateDate }: Encoder,
     { where, variables }: { where: string; variables: TemplateVariables },
   ) {
     this.tokenizer = tokenizer;
     this.#where = where;
+    this.#date = templateDate;
     this.#variables = { ...chatTemplateKwargs, ...variables };
   }
 
@@ -39,7 +41,7 @@ export class Renderer {
 
   #render(messages: readonly Message[], addGenerationPrompt: boolean): string {
     const write = (list: readonly Message[]) =>
-      this.tokenizer.renderChat(list, { addGenerationPrompt, variables: this.#variables });
+      this.tokenizer.renderChat(list, { addGenerationPrompt, variables: this.#variables, date: this.#date });
     if (this.#merged) return write(withoutSystem(messages) ?? messages);
     try {
       return write(messages);

@@ -33,6 +33,9 @@ export async function tokenCachePath(
   files: readonly string[],
   options: BlockOptions,
 ): Promise<string | undefined> {
+  // ids that are of today's date are nobody's tomorrow
+  const { templateDate, tokenizer } = options;
+  if (templateDate === undefined && tokenizer.chatTemplate?.includes("strftime_now")) return undefined;
   const folder = cacheFolder();
   if (folder === undefined || !mayUse(folder)) return undefined;
   const sizes = await Promise.all(files.map(sizeOf));
@@ -40,9 +43,18 @@ export async function tokenCachePath(
   if (sizes.reduce<number>((sum, size) => sum + size!, 0) < WORTH_BYTES) return undefined;
   const digests: string[] = [];
   for (const file of files) digests.push((await digestFile(file, "a data file")).sha256);
-  const { tokenizer, kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd, strict } = options;
+  const { kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd, strict } = options;
   const hasher = await sha256();
-  const reading = { kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd, strict };
+  const reading = {
+    kinds,
+    columns,
+    chatTemplateKwargs,
+    maxLength,
+    endIds,
+    scoreAfterEnd,
+    strict,
+    templateDate,
+  };
   const key = [MAGIC, VERSIONS.mipo, digests, tokenizer.hash, tokenizer.bound ?? null, reading];
   hasher.update(new TextEncoder().encode(JSON.stringify(key)));
   return `${folder}/rows/${hasher.digest("hex")}.bin`;

@@ -43,6 +43,8 @@ export interface Tokenizer {
       addGenerationPrompt?: boolean;
       /** What else the template is given: `tools`, and whatever it knows beside. */
       variables?: Readonly<Record<string, unknown>>;
+      /** The day (`2026-11-26`) that templates which write today's date are told; today by default. */
+      date?: string | undefined;
     },
   ): string;
   /** The rows of the model's embedding, where tokens beyond them are refused. */
@@ -154,14 +156,15 @@ export async function createTokenizer(
     vocabSize: pipeline.maxId + 1,
     isSpecial,
     chatTemplate: chat?.source,
-    renderChat(messages, { addGenerationPrompt = false, variables = {} } = {}) {
+    renderChat(messages, { addGenerationPrompt = false, variables = {}, date } = {}) {
       if (!chat) {
         throw new InputError(
           `${path}: the rows are conversations, but this tokenizer has no chat template. Put one beside it as ` +
             "chat_template.jinja (or as chat_template in tokenizer_config.json), or use rows of plain strings.",
         );
       }
-      return chat.render({ ...variables, messages, add_generation_prompt: addGenerationPrompt });
+      const given = { ...variables, messages, add_generation_prompt: addGenerationPrompt };
+      return chat.render(given, date === undefined ? undefined : () => new Date(`${date}T12:00:00`));
     },
     hash: await sha256Hex(JSON.stringify([definition, settings, chat?.source ?? null])),
   };

@@ -2,6 +2,7 @@
  * Everything of a training run that needs no GPU: options, model files, tokenizer, rows, run directory. Whatever is
  * wrong with the input shows here, before anything is computed or written.
  */
+import { templateDate } from "../data/data_options.ts";
 import { type BatchShape, roundUp8 } from "../data/batch.ts";
 import type { ExampleSet } from "../data/examples.ts";
 import { largestShape, type OrderOptions, shapeFor, stepRows, totalSteps } from "../data/plan.ts";
@@ -80,7 +81,8 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const lora = resolveLora(options, policy);
   const reference = await openReference(options, policy, { objective, hooks });
   const tokenizer = await openTokenizer(policy);
-  const { train, evalSet } = await readSets(data, options, { policy, tokenizer, objective, hooks });
+  const dated = { ...options, ...templateDate(options, tokenizer) };
+  const { train, evalSet } = await readSets(data, dated, { policy, tokenizer, objective, hooks });
   const samplePrompts = options.sample_prompts === undefined
     ? undefined
     : await readPrompts(options.sample_prompts, tokenizer);
@@ -103,7 +105,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
   const shape = shapeOf(options, [train, ...evalSet ? [evalSet] : []], longest);
   return {
-    options: { ...options, model, data },
+    options: { ...dated, model, data },
     runDir,
     policy,
     lora,

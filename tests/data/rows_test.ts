@@ -1,7 +1,8 @@
 /**
  * The forms that rows have in the world: what becomes prompt and answer, what is scored, what is said about them.
  */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { templateDate } from "../../lib/data/data_options.ts";
 import { type ExampleOptions, type ExampleSet, loadExamples } from "../../lib/data/examples.ts";
 import type { RowKind } from "../../lib/data/rows.ts";
 import { loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
@@ -327,6 +328,17 @@ Deno.test("rows: tools and chat_template_kwargs reach the template", async () =>
     "flat<user>a<|im_end|><assistant>",
   ]);
   assertStringIncludes(text, "none dropped.");
+});
+
+Deno.test("rows: a template that writes today's date is told the run's", async () => {
+  const template = `{{ strftime_now('%d %b %Y') }}${TURNS}`,
+    row = { prompt: [user("a")], chosen: "b", rejected: "c" };
+  const { shown } = await withTemplate(template, [row], { templateDate: "2024-02-29" });
+  assertEquals(shown[0]![0], "29 Feb 2024<user>a<|im_end|><assistant>");
+  const tokenizer = await tokenizerOf("qwen2"), dated = { ...tokenizer, chatTemplate: template };
+  assertEquals(templateDate({}, tokenizer), {});
+  assertEquals(templateDate({ template_date: "2024-02-29" }, dated), { template_date: "2024-02-29" });
+  assertMatch(templateDate({}, dated).template_date!, /^20\d\d-[01]\d-[0-3]\d$/);
 });
 
 Deno.test("rows: a system message that the template refuses goes before the first user's text", async () => {
