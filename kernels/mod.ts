@@ -11,6 +11,11 @@ import attention_group from "./attention_group.wgsl" with { type: "text" };
 import attention_group_common from "./attention_group_common.wgsl" with { type: "text" };
 import attention_group_dkv from "./attention_group_dkv.wgsl" with { type: "text" };
 import attention_group_dq from "./attention_group_dq.wgsl" with { type: "text" };
+import attention_group_queries from "./attention_group_queries.wgsl" with { type: "text" };
+import attention_group_scores from "./attention_group_scores.wgsl" with { type: "text" };
+import attention_group_start from "./attention_group_start.wgsl" with { type: "text" };
+import attention_group_sum from "./attention_group_sum.wgsl" with { type: "text" };
+import attention_stats from "./attention_stats.wgsl" with { type: "text" };
 import attention_key_ranges from "./attention_key_ranges.wgsl" with { type: "text" };
 import attention_keys_taken from "./attention_keys_taken.wgsl" with { type: "text" };
 import attention_queries from "./attention_queries.wgsl" with { type: "text" };
@@ -71,6 +76,11 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_group_common,
   attention_group_dkv,
   attention_group_dq,
+  attention_group_queries,
+  attention_group_scores,
+  attention_group_start,
+  attention_group_sum,
+  attention_stats,
   attention_key_ranges,
   attention_keys_taken,
   attention_queries,

@@ -9,7 +9,13 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Constants } from "../gpu/template.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { type AttentionTile, attentionVariants, tileConstants } from "./attention_tile.ts";
+import {
+  type AttentionTile,
+  attentionVariants,
+  groupConstants,
+  type Pass,
+  threadConstants,
+} from "./attention_tile.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { sizeClass, TunableOp } from "./tunable.ts";
 
@@ -165,10 +171,20 @@ function recordBackward(
     ? rec.texture(`${dqkv.name}.stats`, size, qkv.extent)
     : rec.tensor(`${dqkv.name}.stats`, [T, heads, 2], { extent: qkv.extent });
 
+  if (tile.kind === "group") {
+    rec.dispatch("attention_stats", {
+      constants: { CHUNKS: headSize / 4 },
+      bind: { o, d_o: dO, lse, stats },
+      params: { rows: T, extent: qkv.extent ?? NO_EXTENT, heads },
+      grid: grid1d(rec.gpu, Math.ceil(T * heads / 64)),
+      flops: 2 * T * heads * headSize,
+    });
+  }
   const { kernel, ...launch } = launchFor(rec, tile, { pass: "dq", qkv, shape });
+  const own = { query_ranges: queryRanges, qkv: source(rec, qkv, tile), d_o: dO, stats, d_qkv: dqkv };
   rec.dispatch(kernel, {
     ...launch,
-    bind: { query_ranges: queryRanges, qkv: source(rec, qkv, tile), o, d_o: dO, lse, stats, d_qkv: dqkv },
+    bind: tile.kind === "group" ? own : { ...own, o, lse }, // a thread makes its rows' stats itself
     flops: 6 * pairs(T) * heads * headSize,
     mostFlops: 6 * mostPairs(T) * heads * headSize,
   });
@@ -222,8 +238,6 @@ function source(rec: Recorder, tensor: Tensor, tile: AttentionTile): Tensor {
   );
 }
 
-type Pass = "forward" | "dq" | "dkv";
-
 const KERNELS: Record<Pass, { thread: string; group: string }> = {
   forward: { thread: "attention", group: "attention_group" },
   dq: { thread: "attention_dq", group: "attention_group_dq" },
@@ -240,7 +254,6 @@ function launchFor(
   const T = qkv.shape[0]!;
   const names = KERNELS[pass];
   const heads = pass === "dkv" ? shape.kvHeads : shape.heads;
-  const constants = tileConstants(tile, shape.headSize);
   const common = {
     rows: T,
     extent: qkv.extent ?? NO_EXTENT,
@@ -251,7 +264,8 @@ function launchFor(
     window: shape.window ?? 0xffffffff,
   };
   if (tile.kind === "group") {
-    const workgroups = Math.max(1, Math.ceil(T / 32) * heads);
+    const constants = groupConstants(pass, shape.headSize);
+    const workgroups = Math.max(1, Math.ceil(T / constants.OWN) * heads);
     return {
       kernel: names.group,
       constants,
@@ -260,6 +274,7 @@ function launchFor(
     };
   }
   const [held, taken] = tile[pass];
+  const constants = threadConstants(tile, shape.headSize);
   const workgroups = Math.max(1, Math.ceil(Math.ceil(T / held) * heads / Number(constants.WG)));
   return {
     kernel: names.thread,

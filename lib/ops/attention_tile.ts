@@ -1,6 +1,5 @@
 /** Variants of the attention kernels: who holds which rows, how they are loaded, and which variant a problem gets. */
 import type { AdapterClass, Gpu } from "../gpu/device.ts";
-import type { Constants } from "../gpu/template.ts";
 
 /** Rows held by a thread, and rows of the other side that it takes at a time. */
 type Held = readonly [held: number, taken: number];
@@ -16,7 +15,7 @@ interface ThreadTile {
   readonly dkv: Held;
 }
 
-/** See the module's description. `group`: a workgroup of 64 holds 32 rows in workgroup memory. */
+/** See the module's description. `group`: a workgroup of 64 holds some rows in workgroup memory. */
 export type AttentionTile = ThreadTile | { readonly kind: "group" };
 
 /** What decides whether a variant fits. */
@@ -78,7 +77,12 @@ export const attentionVariants: readonly AttentionVariant[] = [
   threadVariant("image_large", "image", IMAGE_LARGE),
   threadVariant("rows_large", "rows", ROWS_LARGE),
   // Lanes that work together run one after the other on software adapters.
-  { name: "group", supports: () => true, tile: () => ({ kind: "group" }), only: "gpu" },
+  {
+    name: "group",
+    supports: (_gpu, { headSize }) => headSize % 4 === 0 && headSize <= 256,
+    tile: () => ({ kind: "group" }),
+    only: "gpu",
+  },
 ];
 
 function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): AttentionVariant {
@@ -103,14 +107,31 @@ function hasImages(gpu: Gpu, { headSize, rows, rowFloats }: AttentionSize): bool
     rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
 }
 
-/** Template constants of the kernels, but for the rows of a thread. */
-export function tileConstants(tile: AttentionTile, headSize: number): Constants {
-  if (tile.kind === "group") {
-    let STAGED = 32; // rows of K that fit the 2,048 numbers of the staging area
-    while (STAGED > 1 && STAGED * headSize > 2048) STAGED /= 2;
-    return { K: headSize, COLUMNS: Math.ceil(headSize / 8), STAGED };
-  }
+/** Kernels of attention: forward, the gradient of the queries, those of keys and values. */
+export type Pass = "forward" | "dq" | "dkv";
+
+/** Template constants of the kernels of threads, but for the rows held and taken. */
+export function threadConstants({ kind }: ThreadTile, headSize: number) {
   const VEC = headSize % 4 === 0 ? 4 : headSize % 2 === 0 ? 2 : 1;
   // Software adapters give their processors whole workgroups: small ones spread better.
-  return { CHUNKS: headSize / VEC, VEC, IMAGE: tile.kind === "image", WG: tile.kind === "image" ? 8 : 64 };
+  return { CHUNKS: headSize / VEC, VEC, IMAGE: kind === "image", WG: kind === "image" ? 8 : 64 };
+}
+
+/**
+ * Template constants of the kernels for GPUs. Rows of a workgroup are as many as keep a lane's sums at 64 numbers at
+ * most and the workgroup's memory below 16 KiB: forward, the rows themselves lie there; backward, slices of them.
+ */
+export function groupConstants(pass: Pass, headSize: number) {
+  const CHUNKS = headSize / 4;
+  const ONCE = pass === "forward";
+  const OWN = (ONCE || pass === "dkv" ? [64, 128] : [128, 256]).reduce(
+    (rows, most) => headSize > most ? rows / 2 : rows,
+    32,
+  );
+  const SLICE = ONCE ? 4 : 8; // chunks
+  const POOL = SLICE * 33 + (ONCE ? 0 : SLICE * (OWN + 1)); // vectors
+  let STAGED = 32;
+  while (STAGED > 1 && STAGED * CHUNKS > POOL) STAGED /= 2;
+  const STEPS = Math.min(2, STAGED);
+  return { CHUNKS, OWN, SLICE, POOL, STAGED, STEPS, COLUMNS: Math.ceil(CHUNKS / 8), ONCE };
 }
