@@ -1,7 +1,8 @@
 // One token's attention for every slot: turns the new queries and the new key (rotary embedding), appends key and
 // value to the slot's cache, and attends over the cache with an online softmax.
 // One slot and QH query heads of one key/value head belong to one invocation (SPLIT 1) or to a workgroup whose lanes
-// share the keys.
+// share the keys. With PIECES > 1 that many workgroups share them, each with a softmax of its own over every PIECES-th
+// SPLIT of them: decode_combine.wgsl then makes one of these.
 #include lanes
 
 struct Params {
@@ -21,7 +22,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read> table: array<Lane>;
 @group(0) @binding(4) var<storage, read> qkv: array<Lane>;
 @group(0) @binding(5) var<storage, read_write> cache: array<Lane>;
-@group(0) @binding(6) var<storage, read_write> o: array<Lane>;
+@group(0) @binding(6) var<storage, read_write> o: array<Lane>; // with PIECES: not divided by the sum yet
+#if PIECES > 1
+@group(0) @binding(7) var<storage, read_write> softmax: array<vec2<f32>>; // of each piece: highest score, sum
+#end
 
 const LANES = ${LANES}u; // of a head
 const HALF = ${LANES / 2}u;
@@ -39,11 +43,13 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
 #if SPLIT > 1
-  let index = group.x + group.y * groups.x;
+  let index = (group.x + group.y * groups.x) / ${PIECES}u;
+  let piece = (group.x + group.y * groups.x) % ${PIECES}u;
   let lane = local;
 #else
   let index = (group.x + group.y * groups.x) * ${SIZE}u + local;
   let lane = 0u;
+  let piece = 0u;
 #end
   let part = index % params.parts;
   let kv_head = index / params.parts % params.kv_heads;
@@ -81,7 +87,7 @@ fn main(
   // The new key is the first lane's first; no other workgroup reads it from the cache in this dispatch.
   let row = 2u * params.kv_heads * LANES;
   let slot_base = slot * params.positions * row + kv_head * LANES;
-  let is_first = lane == 0u;
+  let is_first = lane == 0u && piece == 0u;
 #for i in 0..LANES
   let v${i} = qkv[v_base + ${i}u];
 #end
@@ -104,7 +110,7 @@ fn main(
 
   let seen = select(0u, length, live);
   let oldest = select(0u, length + 1u - params.window, length + 1u > params.window);
-  for (var j = oldest + lane; j < seen; j += ${SPLIT}u) {
+  for (var j = oldest + piece * ${SPLIT}u + lane; j < seen; j += ${SPLIT * PIECES}u) {
     let at = slot_base + j * row;
 #for h in 0..QH
     var s${h} = Lane();
@@ -155,7 +161,15 @@ fn main(
       sum += group_sum[first + t] * weight;
       result += group_o[(first + t) * LANES + i] * weight;
     }
+#if PIECES > 1
+    let place = (slot * params.heads + head + at / LANES) * ${PIECES}u + piece;
+    o[place * LANES + i] = result;
+    if (i == 0u) {
+      softmax[place] = vec2<f32>(highest, sum);
+    }
+#else
     o[(slot * params.heads + head) * LANES + at] = result / sum;
+#end
   }
 #else
 #for h in 0..QH

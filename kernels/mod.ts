@@ -60,6 +60,7 @@ import swiglu from "./swiglu.wgsl" with { type: "text" };
 import tick from "./tick.wgsl" with { type: "text" };
 import texels from "./texels.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
+import decode_combine from "./decode_combine.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
 import decode_fill from "./decode_fill.wgsl" with { type: "text" };
 import decode_linear from "./decode_linear.wgsl" with { type: "text" };
@@ -125,6 +126,7 @@ export const kernels: Readonly<Record<string, string>> = {
   operand_lanes,
   pack,
   decode_attention,
+  decode_combine,
   decode_embed,
   decode_fill,
   decode_linear,

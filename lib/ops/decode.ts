@@ -37,6 +37,10 @@ export function decodeEmbedding(
   return x;
 }
 
+/** Positions of the cache for each workgroup that shares a head's keys, and how many share them at most. */
+const PIECE_POSITIONS = 512;
+const MOST_PIECES = 16;
+
 /** Sizes of a model's attention while decoding. */
 export interface DecodeAttentionShape {
   /** H, G and K. */
@@ -80,11 +84,17 @@ export function decodeAttention(
   // Software adapters pay for barriers. Never by the number of slots: a prompt's bits shall not depend on its batch.
   let SPLIT = variant.split ?? (rec.gpu.adapterClass === "software" ? 1 : 32);
   while (SPLIT > 1 && 4 * SPLIT * QH * (K + 2) > rec.gpu.limits.maxComputeWorkgroupStorageSize) SPLIT /= 2;
+  // A GPU wants more workgroups than a few slots have heads. By the cache's length alone, for the bits again.
+  const PIECES = SPLIT > 1 ? variant.pieces ?? Math.min(MOST_PIECES, Math.ceil(P / PIECE_POSITIONS)) : 1;
   const o = rec.tensor(name, [B, H * K]);
+  const partial = PIECES > 1 ? rec.tensor(`${name}.partial`, [B * H * PIECES, K]) : o;
+  const softmax: Record<string, Tensor> = PIECES > 1
+    ? { softmax: rec.tensor(`${name}.softmax`, [B * H * PIECES, 2]) }
+    : {};
   const SIZE = SPLIT > 1 ? SPLIT : 8;
   rec.dispatch("decode_attention", {
-    bind: { state, table, qkv, cache, o },
-    constants: { VEC, LANES: K / VEC, QH, SPLIT, SIZE },
+    bind: { state, table, qkv, cache, o: partial, ...softmax },
+    constants: { VEC, LANES: K / VEC, QH, SPLIT, PIECES, SIZE },
     params: {
       slots: B,
       row,
@@ -96,9 +106,18 @@ export function decodeAttention(
       window: window ?? 0x7fffffff,
       scale,
     },
-    grid: grid1d(rec.gpu, SPLIT > 1 ? tasks : Math.ceil(tasks / SIZE)),
+    grid: grid1d(rec.gpu, SPLIT > 1 ? tasks * PIECES : Math.ceil(tasks / SIZE)),
     flops: 4 * B * H * K * P,
   });
+  if (PIECES > 1) {
+    const total = B * H * K / VEC;
+    rec.dispatch("decode_combine", {
+      bind: { partial, ...softmax, o },
+      constants: { VEC, LANES: K / VEC, PIECES },
+      params: { total },
+      grid: grid1d(rec.gpu, Math.ceil(total / 64)),
+    });
+  }
   return o;
 }
 

@@ -18,6 +18,8 @@ import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
 export interface DecodeVariant {
   /** Invocations that share one tile of a product or the keys of one head. */
   readonly split?: number;
+  /** Workgroups that share the keys of one head. */
+  readonly pieces?: number;
   readonly tileRows?: number;
   readonly tileColumns?: number;
   /** Inputs of products through a uniform binding where they fit one. */

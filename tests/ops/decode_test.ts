@@ -49,6 +49,7 @@ interface AttentionCase {
   readonly lengths: readonly number[];
   readonly window?: number;
   readonly split?: number;
+  readonly pieces?: number;
 }
 
 const ATTENTION: readonly AttentionCase[] = [
@@ -60,11 +61,16 @@ const ATTENTION: readonly AttentionCase[] = [
   { H: 4, G: 1, K: 8, P: 30, lengths: [4, 8, 9, 10, 29], window: 9 },
   { H: 4, G: 1, K: 8, P: 30, lengths: [4, 8, 9, 10, 29], window: 9, split: 8 },
   { H: 3, G: 3, K: 12, P: 9, lengths: [8], split: 1 },
+  { H: 4, G: 1, K: 8, P: 30, lengths: [4, 8, 9, 10, 29], window: 9, split: 8, pieces: 3 },
+  { H: 8, G: 4, K: 8, P: 140, lengths: [0, 1, 139, -1, 62, 63, 64], split: 8, pieces: 4 },
+  { H: 2, G: 2, K: 128, P: 70, lengths: [69, 3], split: 32, pieces: 2 },
+  { H: 3, G: 1, K: 10, P: 1100, lengths: [1098], split: 32 }, // three pieces by the cache's length
   { H: 8, G: 1, K: 32, P: 70, lengths: [69, 2], split: 8 }, // the heads of a group in several parts
 ];
 
-for (const { H, G, K, P, lengths, window, split } of ATTENTION) {
-  const title = `${H} and ${G} heads of ${K}, lengths ${lengths}, window ${window}, split ${split}`;
+for (const { H, G, K, P, lengths, window, split, pieces } of ATTENTION) {
+  const title =
+    `${H} and ${G} heads of ${K}, lengths ${lengths}, window ${window}, split ${split}, pieces ${pieces}`;
   Deno.test(`decodeAttention: ${title}`, async () => {
     const B = lengths.length, width = (H + 2 * G) * K, row = 2 * G * K;
     const qkv = normal(B * width, 1), cache = normal(B * P * row, 2);
@@ -89,7 +95,7 @@ for (const { H, G, K, P, lengths, window, split } of ATTENTION) {
             headSize: K,
             scale,
             window: window ?? null,
-            ...(split ? { variant: { split } } : {}),
+            ...(split ? { variant: { split, ...(pieces ? { pieces } : {}) } } : {}),
           },
         );
         copyOut(rec, result, o!);

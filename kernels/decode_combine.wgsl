@@ -1,0 +1,37 @@
+// One softmax from those over PIECES of the keys: an invocation makes one lane of one head's output.
+#include lanes
+
+struct Params {
+  total: u32, // lanes of the output
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> partial: array<Lane>;
+@group(0) @binding(3) var<storage, read> softmax: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> o: array<Lane>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = (group.x + group.y * groups.x) * 64u + lane;
+  if (index >= params.total) {
+    return;
+  }
+  let first = index / ${LANES}u * ${PIECES}u;
+  let i = index % ${LANES}u;
+  var highest = softmax[first].x;
+#for p in 1..PIECES
+  highest = max(highest, softmax[first + ${p}u].x);
+#end
+  var sum = 0.0;
+  var result = Lane();
+#for p in 0..PIECES
+  let weight${p} = exp(softmax[first + ${p}u].x - highest);
+  sum += softmax[first + ${p}u].y * weight${p};
+  result += partial[(first + ${p}u) * ${LANES}u + i] * weight${p};
+#end
+  o[index] = result / sum;
+}
