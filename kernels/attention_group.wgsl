@@ -16,17 +16,8 @@ var<workgroup> sum: array<f32, ${OWN}>;
 var<workgroup> shrink: array<f32, ${OWN}>;
 var<workgroup> parts: array<f32, 64>;
 
-fn taken_0(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
-  return qkv[key * qkv_width() + (params.heads + kv_head) * ${CHUNKS}u + chunk];
-}
-
-fn taken_1(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
-  return qkv[key * qkv_width() + (params.heads + params.kv_heads + kv_head) * ${CHUNKS}u + chunk];
-}
-
 #include attention_group_queries
 
-  let other_head = kv_head;
   let to_log2 = params.scale * LOG2E;
   if (lane < ${OWN}u) {
     most[lane] = -1e30;

@@ -16,17 +16,8 @@ fn own_1(row: u32, head: u32, chunk: u32) -> vec4<f32> {
   return d_o[(row * params.heads + head) * ${CHUNKS}u + chunk];
 }
 
-fn taken_0(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
-  return qkv[key * qkv_width() + (params.heads + kv_head) * ${CHUNKS}u + chunk];
-}
-
-fn taken_1(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
-  return qkv[key * qkv_width() + (params.heads + params.kv_heads + kv_head) * ${CHUNKS}u + chunk];
-}
-
 #include attention_group_queries
 
-  let other_head = kv_head;
 #for i in 0..OWN / 8
   let row${i} = first + ty + ${8 * i}u;
   let stats${i} = stats[min(row${i}, last) * params.heads + head];

@@ -9,6 +9,15 @@ fn own_heads() -> u32 {
   return params.heads;
 }
 
+// The rows taken are keys, then values.
+fn taken_0(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
+  return qkv[key * qkv_width() + (params.heads + kv_head) * ${CHUNKS}u + chunk];
+}
+
+fn taken_1(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
+  return qkv[key * qkv_width() + (params.heads + params.kv_heads + kv_head) * ${CHUNKS}u + chunk];
+}
+
 #include attention_group_start
 
   let head = own_head;
@@ -25,4 +34,4 @@ fn own_heads() -> u32 {
   }
   let a_blocks = blocks_of(a, TAKEN);
   let blocks = a_blocks + blocks_of(b, TAKEN);
-  let kv_head = head / params.group;
+  let other_head = head / params.group;
