@@ -211,3 +211,39 @@ Deno.test("no dispatch of a large model's products and attention holds more work
   }
   assert(total > 1e13, `${total}`);
 });
+
+/** Bytes of a shader's workgroup memory. */
+function workgroupBytes(code: string): number {
+  const sizeOf = (type: string): number => {
+    const array = /^array<(.*),\s*(\d+)>$/.exec(type.trim());
+    if (array) return sizeOf(array[1]!) * Number(array[2]);
+    const words = /^vec([24])</.exec(type.trim())?.[1];
+    return 4 * Number(words ?? 1);
+  };
+  const plain = code.replace(/\/\/.*$/gm, "").replaceAll("Lane", "vec4<f32>");
+  return [...plain.matchAll(/var<workgroup>\s+\w+\s*:\s*([^;]+);/g)]
+    .reduce((sum, [, type]) => sum + sizeOf(type!), 0);
+}
+
+Deno.test("attention for GPUs keeps within 16 KiB of workgroup memory and 64 sums a lane, whatever the head size", () => {
+  for (let K = 4; K <= 256; K += 4) {
+    const rec = new Recorder(nullGpu("gpu"));
+    const shape = { heads: 4, kvHeads: 2, headSize: K, scale: 1, window: null };
+    const qkv = rec.tensor("qkv", [64, 8 * K]);
+    const queryRanges = rec.tensor("queries", [64, 4]), keyRanges = rec.tensor("keys", [64, 8]);
+    const saved = attention(rec, qkv, queryRanges, shape, { name: "o" });
+    attentionBackward(rec, { qkv, ...saved, dO: saved.o, queryRanges, keyRanges }, shape, { name: "d" });
+    const shaders = rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader] : []);
+    assertEquals(shaders.filter(({ label }) => label.startsWith("attention_group")).length, 3, `K ${K}`);
+    for (const { label, code } of shaders) {
+      const bytes = workgroupBytes(code);
+      assert(bytes <= 16_384, `${label}: ${bytes} bytes`);
+      const sums = code.match(/var sum\d_\d+_\d+ = vec4<f32>/g)?.length ?? 0;
+      assert(4 * sums <= 64, `${label}: ${4 * sums} sums`);
+    }
+  }
+  assertEquals(
+    workgroupBytes("var<workgroup> a: array<array<vec2<u32>, 3>, 8>;\nvar<workgroup> b: f32;"),
+    196,
+  );
+});
