@@ -94,18 +94,17 @@ async function choose(method: Method, { out, sizes }: { out: string; sizes: Size
   const path = `${out}/choice-${method.loss_type}.json`;
   const before = await readIfThere(path);
   if (before !== undefined) return JSON.parse(before);
-  const output_dir = `${out}/tune-${method.loss_type}`;
   const { rows } = await sweep({
     ...optionsOf(method, { out, sizes }),
     learning_rate: [...LEARNING_RATES],
     beta: [...method.beta],
     seed: CHOICE_SEED,
-    output_dir,
+    output_dir: `${out}/tune-${method.loss_type}`,
   }, { onEvent });
   const pairs = await readPairs(`${out}/data`, "dev");
   const dev = [];
-  for (const { name, config } of rows) {
-    const { texts } = await greedyAnswers(`${output_dir}/${name}/model`, pairs);
+  for (const { path, config } of rows) {
+    const { texts } = await greedyAnswers(`${path}/model`, pairs);
     const { learning_rate, beta } = config as { learning_rate: number; beta: number };
     dev.push({ learning_rate, beta, accuracy: accuracy(pairs, texts) });
   }
@@ -121,15 +120,14 @@ async function finalRuns(
   { learning_rate, beta }: Choice,
   { out, sizes }: { out: string; sizes: Sizes },
 ): Promise<string[]> {
-  const output_dir = `${out}/final-${method.loss_type}`;
   const { rows } = await sweep({
     ...optionsOf(method, { out, sizes }),
     learning_rate,
     beta,
     seed: [...sizes.seeds],
-    output_dir,
+    output_dir: `${out}/final-${method.loss_type}`,
   }, { onEvent });
-  return rows.map(({ name }) => `${output_dir}/${name}/model`);
+  return rows.map(({ path }) => `${path}/model`);
 }
 
 function optionsOf(

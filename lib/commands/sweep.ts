@@ -100,7 +100,11 @@ export async function sweep(given: Partial<SweepOptions>, hooks: RunHooks = {}):
   await checkOutputDirectory(output_dir);
   await makeDirectory(output_dir);
   const made = await runsIn(output_dir);
-  const places = wanted.map(({ run, key }) => ({ run, path: made.get(key) ?? `${output_dir}/${run.name}` }));
+  const taken = new Set(made.values());
+  const places = wanted.map(({ run, key }) => ({
+    run,
+    path: made.get(key) ?? freePath(`${output_dir}/${run.name}`, taken),
+  }));
   const problems = new Map<string, string>();
   const summarise = async () => {
     const rows = await Promise.all(places.map((place) => rowOf(place, problems)));
@@ -184,6 +188,13 @@ async function runsIn(directory: string): Promise<Map<string, string>> {
   return found;
 }
 
+/** A path that no run of other options has: an earlier sweep may have given the same name to them. */
+function freePath(path: string, taken: ReadonlySet<string>): string {
+  let free = path;
+  for (let i = 2; taken.has(free); i++) free = `${path}_${i}`;
+  return free;
+}
+
 async function isFinished(path: string): Promise<boolean> {
   return await exists(`${path}/model`);
 }
@@ -211,8 +222,8 @@ async function rowOf(
   const { name, varied } = run, problem = problems.get(name);
   if (await isFinished(path)) {
     const { config, metrics } = await readRun(path);
-    return { name, varied, status: "done", config, metrics };
+    return { name, path, varied, status: "done", config, metrics };
   }
   const status = problem === undefined ? "missing" : "failed";
-  return { name, varied, status, config: {}, metrics: [], ...problem === undefined ? {} : { problem } };
+  return { name, path, varied, status, config: {}, metrics: [], ...problem === undefined ? {} : { problem } };
 }

@@ -7,8 +7,10 @@ import { shortNumber } from "./progress.ts";
 
 /** One run of a sweep, as far as it has come. */
 export interface SweepRow {
-  /** Names its directory: the options in which the runs differ. */
+  /** The options in which the runs differ. */
   readonly name: string;
+  /** Its run directory. */
+  readonly path: string;
   /** `missing`: not made yet. */
   readonly status: "done" | "failed" | "missing";
   /** The options in which the runs differ, with this run's values. */

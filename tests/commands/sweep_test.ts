@@ -128,9 +128,17 @@ Deno.test("sweep: killed in its second run and called again, it ends as one that
       assertStringIncludes(page, text);
     }
 
-    // more values: what is there stays, whatever it is called now
+    // more values: what is there stays, whatever it is called now; other options get directories of their own
     const more = await sweep({ ...OPTIONS, loss_type: "dpo", seed: [1, 2, 3], output_dir: `${dir}/cut` });
     assertEquals(more.rows.map(({ status }) => status), ["done", "done", "done"]);
+    const beta = await sweep({
+      ...OPTIONS,
+      loss_type: "dpo",
+      seed: [2, 3],
+      beta: 0.3,
+      output_dir: `${dir}/cut`,
+    });
+    assertEquals(beta.rows.map(({ config }) => [config.seed, config.beta]), [[2, 0.3], [3, 0.3]]);
     const names = [...Deno.readDirSync(`${dir}/cut`)].filter(({ isDirectory }) => isDirectory).map((
       { name },
     ) => name);
@@ -139,7 +147,9 @@ Deno.test("sweep: killed in its second run and called again, it ends as one that
       "loss_type-dpo_seed-2",
       "loss_type-mipo_seed-1",
       "loss_type-mipo_seed-2",
+      "seed-2",
       "seed-3",
+      "seed-3_2",
     ]);
   });
 });
