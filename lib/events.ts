@@ -32,7 +32,6 @@ export type PhaseName =
   | "tokenize"
   | "reference"
   | "compile"
-  | "train"
   | "evaluate"
   | "save"
   | "judge"

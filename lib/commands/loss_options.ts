@@ -57,16 +57,19 @@ function bare(loss: LossDefinition, key: string): z.ZodType {
   return schema instanceof z.ZodDefault ? schema.unwrap() as z.ZodType : schema;
 }
 
-/** An option in words: losses that mean the same by it share a sentence, each with its own default. */
+/** An option in words: losses that mean the same by it, with the same default, stand together. */
 function meaningOf(key: string): string {
-  const meanings = new Map<string, string[]>();
+  const meanings = new Map<string, Map<string, string[]>>();
   for (const { name, options } of ownersOf(key)) {
     const text = options[key]!.description ?? "";
-    const byDefault = options[key]!.safeParse(undefined);
-    const owner = byDefault.success ? `${name} (default ${byDefault.data})` : name;
-    meanings.set(text, [...meanings.get(text) ?? [], owner]);
+    const parsed = options[key]!.safeParse(undefined);
+    const byDefault = parsed.success ? ` (default ${parsed.data})` : "";
+    const owners = meanings.get(text) ?? new Map<string, string[]>();
+    meanings.set(text, owners.set(byDefault, [...owners.get(byDefault) ?? [], name]));
   }
-  return [...meanings].map(([text, owners]) => `${owners.join(", ")}: ${text}`).join("; ");
+  return [...meanings].map(([text, owners]) =>
+    `${[...owners].map(([byDefault, names]) => names.join(", ") + byDefault).join(", ")}: ${text}`
+  ).join("; ");
 }
 
 function ownersOf(key: string): LossDefinition[] {

@@ -46,9 +46,9 @@ export function shapeFor(
   const cheap = items.map((item) => item.cost).sort((a, b) => a - b).slice(0, batchSize);
   let count = 0;
   for (let room = tokens; count < cheap.length && cheap[count] <= room; room -= cheap[count++]);
-  const most = Math.min(sum(largest(items.map((item) => item.targets))), densestTargets(items, tokens));
+  const maxTargets = Math.min(sum(largest(items.map((item) => item.targets))), densestTargets(items, tokens));
   const sides = Math.max(0, ...new Set(examples.map(({ completions }) => completions.length)));
-  return { tokens, targets: roundUp8(most), segments: sides * count, examples: count };
+  return { tokens, targets: roundUp8(maxTargets), segments: sides * count, examples: count };
 }
 
 /** Capacities that fit whatever fits one of several. */

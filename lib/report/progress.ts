@@ -21,7 +21,6 @@ const PHASES: Readonly<Record<PhaseName, string>> = {
   tokenize: "tokenising",
   reference: "scoring with the reference",
   compile: "compiling kernels",
-  train: "training",
   evaluate: "evaluating",
   save: "saving",
   generate: "generating",

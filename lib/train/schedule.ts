@@ -46,9 +46,9 @@ export function learningRate(step: number, totalSteps: number, options: Schedule
     case "cosine":
       return peak * 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / rest));
     case "cosine_with_min_lr": {
-      const least = options.min_lr ?? peak * (options.min_lr_rate ?? 0.1);
+      const end = options.min_lr ?? peak * (options.min_lr_rate ?? 0.1);
       const factor = 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / rest));
-      return factor * (peak - least) + least;
+      return factor * (peak - end) + end;
     }
     case "linear":
       return peak * Math.max(0, (totalSteps - step) / rest);
