@@ -2,6 +2,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { OpCase } from "./cases/case.ts";
 import { cases, runCase } from "./cases/mod.ts";
+import { planCase } from "./cases/run.ts";
+import { kernels } from "../kernels/mod.ts";
+import { nullGpu } from "../lib/gpu/device.ts";
 import { testGpu } from "./harness.ts";
 
 const sum: OpCase = {
@@ -42,6 +45,30 @@ Deno.test("every case has a name of its own, and knows its kernels and their wor
   assert(all.length > 50);
   assertEquals(new Set(all.map(({ name }) => name)).size, all.length);
   for (const { name, kernels, flops } of all) assert(kernels.length > 0 && flops >= 0, name);
+});
+
+/** Kernels whose ops have tests of their own kind, or that no op runs. */
+const ELSEWHERE = [
+  ...["preference", "preference_coef", "baseline"], // tests/ops/preference_test.ts
+  "sample", // tests/ops/sample_test.ts: a distribution
+  "tick", // lib/gpu/stopwatch.ts
+];
+
+Deno.test("some case runs every kernel", () => {
+  const texts = Object.values(kernels).join("\n");
+  // What kernels share is run as a part of them.
+  const entries = Object.keys(kernels).filter((name) => kernels[name]!.includes("@compute"))
+    .filter((name) => !new RegExp(`^#include ${name}$`, "m").test(texts));
+  assert(entries.length > 25);
+  const missed = new Set(entries.filter((name) => !ELSEWHERE.includes(name)));
+  // The small ones first: they are quickly made, and nearly all that is needed.
+  for (const one of Object.values(cases).flat().toSorted((a, b) => a.flops - b.flops)) {
+    if (missed.size === 0) break;
+    for (const step of planCase(nullGpu(one.adapterClass ?? "software", one.limits), one).steps) {
+      if (step.kind === "dispatch") missed.delete(step.shader.label.split(" ")[0]!);
+    }
+  }
+  assertEquals([...missed], []);
 });
 
 Deno.test("cases know neither Deno nor a test framework, so that a page can run them", async () => {

@@ -53,7 +53,7 @@ const ARITHMETIC: readonly (readonly [kernel: RegExp, shares: Readonly<Record<Ad
   [/^matmul_rows/, { gpu: 0.2, software: 0.1 }],
   [/^matmul_simple/, { gpu: 0.06, software: 0.1 }],
   [/^attention_group/, { gpu: 0.15, software: 0.03 }],
-  [/^attention/, { gpu: 0.08, software: 0.35 }],
+  [/^attention(?!_stats)/, { gpu: 0.08, software: 0.35 }],
 ];
 const OTHER_ARITHMETIC = { gpu: 0.3, software: 0.05 };
 /** Point-wise kernels are estimated to reach 65 to 85 % of a GPU's bandwidth. */
@@ -61,7 +61,7 @@ const MEMORY = { gpu: 0.75, software: 0.6 };
 
 /** Threads that a unit holds at a time: kernels with many accumulators leave room for few. */
 const THREADS = { heavy: 512, light: 2048 };
-const HEAVY = /^(matmul_block|matmul_tile|matmul_rows|attention)/;
+const HEAVY = /^(matmul_block|matmul_tile|matmul_rows|attention(?!_stats))/;
 /** With fewer workgroups than this share of all places, memory is not kept busy. */
 const MEMORY_FILL = 0.25;
 

@@ -170,7 +170,13 @@ export function attentionBackwardCase(sizes: AttentionSizes): OpCase {
   return {
     ...rest,
     name: `attention backward ${name}`,
-    kernels: ["attention_dq", "attention_dkv", "attention_group_dq", "attention_group_dkv"],
+    kernels: [
+      "attention_stats",
+      "attention_dq",
+      "attention_dkv",
+      "attention_group_dq",
+      "attention_group_dkv",
+    ],
     tensors: () => backwardTensors(sizes),
     record: (rec, t) => {
       if (flopsPerDispatch) rec.flopsPerDispatch = flopsPerDispatch;

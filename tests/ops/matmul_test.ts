@@ -2,16 +2,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { nullGpu } from "../../lib/gpu/device.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
-import { Extent, residentTensor, rowWindow, type Tensor } from "../../lib/gpu/tensor.ts";
+import { residentTensor, rowWindow, type Tensor } from "../../lib/gpu/tensor.ts";
 import { biasBackward, linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
 import { matmulOp } from "../../lib/ops/matmul_variants.ts";
 import { bf16Buffer } from "../../lib/ops/operand.ts";
+import { biasCases } from "../cases/bias.ts";
 import { matmulTolerance } from "../cases/matmul.ts";
 import { matmulCases } from "../cases/matmul_table.ts";
 import { difference, randomNormal, runOp, testCases, testGpu } from "../harness.ts";
-import { columnSums, matmulNT, matmulTN } from "../reference/matmul.ts";
+import { matmulNT, matmulTN } from "../reference/matmul.ts";
 
-testCases(matmulCases);
+testCases([...matmulCases, ...biasCases]);
 
 Deno.test("products in pieces, for watchdogs, have the same bits", async () => {
   const M = 200, N = 72, K = 40;
@@ -136,38 +137,6 @@ Deno.test("packing rounds to nearest even and keeps infinities and NaN", async (
 /** A view of exactly eight words; test tensors extend into their guard bands. */
 const windowOf = (tensor: Tensor) => ({ ...tensor, sizeBytes: 32, base: tensor, baseOffset: 0 });
 const hex = (word: number) => word.toString(16).padStart(4, "0");
-
-Deno.test("bias gradient: a step's first micro-batch replaces it, later ones add", async () => {
-  const [M, N] = [600, 16];
-  const dy = randomNormal(M * N, 1);
-  for (const earlier of [0, 1, 7]) {
-    const before = earlier === 0 ? new Float32Array(N).fill(NaN) : randomNormal(N, 3);
-    const { db } = await runOp(
-      { dy: { shape: [M, N], data: dy }, db: { shape: [N], data: before } },
-      (rec, t) => biasBackward(rec, t.dy!, { db: t.db!, accumulate: "step" }),
-      { counts: [M, M, 1, 1, 1, earlier] },
-    );
-    const sums = columnSums(Float64Array.from(dy), N).map((sum, i) => earlier === 0 ? sum : sum + before[i]!);
-    assert(difference(db!, sums).relative < matmulTolerance(M), `${earlier} earlier`);
-  }
-});
-
-Deno.test("bias gradient: column sums over the rows in use", async () => {
-  for (const [M, N, used] of [[1, 1, 1], [200, 33, 200], [200, 33, 136], [3000, 8, 2048]] as const) {
-    const dy = randomNormal(M * N, 1).fill(NaN, used * N);
-    const before = randomNormal(N, 2);
-    const run = (accumulate: boolean) =>
-      runOp(
-        { dy: { shape: [M, N], data: dy, extent: Extent.tokens }, db: { shape: [N], data: before } },
-        (rec, t) => biasBackward(rec, t.dy!, { db: t.db!, accumulate }),
-        { counts: [used] },
-      );
-    const sums = columnSums(Float64Array.from(dy.subarray(0, used * N)), N);
-    const added = sums.map((sum, n) => sum + before[n]!);
-    assert(difference((await run(false)).db!, sums).relative < matmulTolerance(used));
-    assert(difference((await run(true)).db!, added).relative < matmulTolerance(used));
-  }
-});
 
 Deno.test("shapes that do not fit are named", () => {
   const rec = new Recorder(nullGpu());
