@@ -36,7 +36,6 @@ import { longestInput, lossInputs, scoredExamples } from "../train/step.ts";
 import { type ExampleScore, knownReferences, scoreExamples } from "../train/reference.ts";
 import { checkOutput, writeRows } from "../io/output.ts";
 import { checkScores } from "../train/finite.ts";
-import { checkVocabularies } from "../train/job.ts";
 
 /** Options of `score`, resolved. */
 export interface ScoreOptions extends LossOptions, RowOptions {
@@ -131,8 +130,7 @@ export async function score(
   if (options.output !== undefined) await checkOutput(options.output, [options.data]);
   const policy = await openModel(options.model, { ...hooks, adapter: options.adapter });
   const reference = options.ref_model === undefined ? undefined : await openModel(options.ref_model, hooks);
-  if (reference) checkVocabularies(policy, reference);
-  const tokenizer = await openTokenizer(policy);
+  const tokenizer = await openTokenizer(policy, reference);
   const set = await loadExamples(options.data, {
     ...readingOf(options),
     tokenizer,

@@ -26,6 +26,8 @@ export interface Tokenizer {
   encode(text: string, options?: { specialTokens?: boolean }): number[];
   /** The text of `ids`; special tokens are spelled out unless `skipSpecialTokens`. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /** A token's entry in the vocabulary; undefined where there is none of this id. */
+  tokenOf(id: number): string | undefined;
   /** What a single token stands for, spelled for people: its text, or its vocabulary entry if it is no whole text. */
   tokenText(id: number): string;
   readonly bosId: number | undefined;
@@ -139,6 +141,7 @@ export async function createTokenizer(
       return !specialTokens || prefix.every((id, i) => ids[i] === id) ? ids : [...prefix, ...ids];
     },
     decode: (ids, { skipSpecialTokens = false } = {}) => decode(ids, skipSpecialTokens),
+    tokenOf: (id) => added.tokenOf(id),
     tokenText(id) {
       const entry = added.tokenOf(id);
       if (entry === undefined) return `<id ${id}>`;

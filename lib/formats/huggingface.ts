@@ -109,22 +109,19 @@ async function openShards(
     }
     shards.set(name, await openSafetensors(`${path}/${name}`));
   }
-  for (const [tensor, name] of map) {
-    const file = shards.get(name)!;
-    if (!file.tensors.has(tensor)) {
-      throw new InputError(
-        `${path}/${name}: tensor "${tensor}" is missing, which ${INDEX} says is there. Fetch index and shards again.`,
-      );
-    }
-    owner.set(tensor, file);
-  }
+  // What the shards hold counts, as in Transformers: an index may lack tensors, and name some that are not there (whether
+  // the model needs them is seen when its tensors are looked up).
   for (const [name, file] of shards) {
     for (const tensor of file.tensors.keys()) {
-      if (map.get(tensor) !== name) {
+      const other = owner.get(tensor), said = map.get(tensor);
+      if (other && said !== undefined && said !== name) continue;
+      if (other && said === undefined) {
         throw new InputError(
-          `${path}/${name}: holds the tensor "${tensor}", which ${INDEX} does not say. Fetch index and shards again.`,
+          `${path}: ${name} and another shard hold the tensor "${tensor}", and ${INDEX} does not say which counts. ` +
+            "Fetch index and shards again.",
         );
       }
+      owner.set(tensor, file);
     }
   }
   return owner;

@@ -3,6 +3,7 @@
  * Writing a file or a directory so that it is whole or not there is in `whole.ts`.
  */
 import { InputError } from "../errors.ts";
+import { isLfsPointer, LARGEST_POINTER, lfsPointerError } from "./lfs.ts";
 
 /** Whether an error says that there is no such file. */
 export function isMissing(error: unknown): boolean {
@@ -165,6 +166,11 @@ export async function openFile(path: string, wanted: string): Promise<RandomAcce
   using first = await open(path, wanted);
   const { isFile, size: sizeBytes, ...info } = await first.stat();
   if (!isFile) throw new InputError(`${path}: is no regular file; ${wanted} was expected. Check the path.`);
+  if (sizeBytes < LARGEST_POINTER) {
+    const head = new Uint8Array(sizeBytes);
+    await first.read(head);
+    if (isLfsPointer(head)) throw lfsPointerError(path, wanted);
+  }
   return {
     path,
     sizeBytes,

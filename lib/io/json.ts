@@ -3,6 +3,7 @@
  */
 import { InputError } from "../errors.ts";
 import { readTextIfPresent } from "./files.ts";
+import { isLfsPointer, lfsPointerError } from "./lfs.ts";
 import { writeWhole } from "./whole.ts";
 
 /**
@@ -15,6 +16,7 @@ export async function readJsonObject(path: string, purpose: string): Promise<Rec
   if (text === undefined) {
     throw new InputError(`${path}: no such file; ${purpose} was expected there. Check the path.`);
   }
+  if (isLfsPointer(text)) throw lfsPointerError(path, purpose);
   let value: unknown;
   try {
     value = JSON.parse(text);

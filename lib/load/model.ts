@@ -18,6 +18,7 @@ import { checkShapes, createParams, loadParams, type ParamStore, type Storage } 
 import type { TensorSource } from "../model/shards.ts";
 import type { RunHooks } from "../events.ts";
 import { baseOf, type OpenLora, openLora, putOn } from "./lora.ts";
+import { resolveTying } from "./tying.ts";
 
 /** A model whose files are open and checked, with nothing on the GPU yet. */
 export interface OpenModel {
@@ -102,7 +103,7 @@ async function openBase(
 ): Promise<OpenModel> {
   const directory = await openModelFiles(path);
   try {
-    const config = parseModelConfig({ ...directory.config }, directory.configFile);
+    const config = parseModelConfig(await resolveTying(directory), directory.configFile);
     checkShapes(config, { where: path, tensors: directory.tensors });
     const source = await exists(name) ? await absolutePath(path) : name;
     const plain = { path, source, tokenizerPath: path, config, directory };
@@ -133,9 +134,34 @@ export async function hashModel({ directory, adapter }: OpenModel): Promise<stri
   return hasher.digest("hex");
 }
 
-/** The tokenizer of an open model, bound to its vocabulary. */
-export async function openTokenizer({ tokenizerPath, config }: OpenModel): Promise<Tokenizer> {
-  return boundTokenizer(await loadTokenizer(tokenizerPath), config.vocab_size);
+/**
+ * The tokenizer of an open model, bound to its vocabulary, and to that of a reference that scores the same tokens: their
+ * embeddings may be padded to different sizes.
+ *
+ * @throws {InputError} where the two vocabularies differ in more than padding
+ */
+export async function openTokenizer(policy: OpenModel, reference?: OpenModel): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(policy.tokenizerPath);
+  const [own, other] = [policy.config.vocab_size, reference?.config.vocab_size ?? Infinity];
+  if (reference && own !== other && !await haveSameTokens(tokenizer, reference, Math.min(own, other))) {
+    throw new InputError(
+      `The reference ${reference.path} has a vocabulary of ${other} tokens, the model ${policy.path} one of ${own}, and ` +
+        "they are not the same tokens. Both score the same tokens: use models with one tokenizer.",
+    );
+  }
+  return boundTokenizer(tokenizer, Math.min(own, other));
+}
+
+async function haveSameTokens(tokenizer: Tokenizer, reference: OpenModel, rows: number): Promise<boolean> {
+  let other: Tokenizer;
+  try {
+    other = await loadTokenizer(reference.tokenizerPath);
+  } catch (error) {
+    if (error instanceof InputError) return false; // nothing shows that they are the same
+    throw error;
+  }
+  for (let id = 0; id < rows; id++) if (tokenizer.tokenOf(id) !== other.tokenOf(id)) return false;
+  return true;
 }
 
 /** Reads an open model's weights onto the GPU, its adapter on them where it has one and `base` is not asked for. */

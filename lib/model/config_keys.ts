@@ -40,12 +40,12 @@ export class ConfigKeys {
     return this.raw.sliding_window === null ? null : this.count("sliding_window", byDefault);
   }
 
-  /** No, one or several token ids. */
-  tokens(key: string): number[] {
-    const value = this.raw[key] ?? [];
+  /** No, one or several token ids; a negative one (some files have -1) is none. */
+  tokens(key: string, byDefault: number[] = []): number[] {
+    const value = this.raw[key] === undefined ? byDefault : this.raw[key] ?? [];
     const ids: unknown[] = Array.isArray(value) ? value : [value];
-    const good = ids.every((id) => Number.isSafeInteger(id) && (id as number) >= 0);
-    return good ? ids as number[] : this.fail(key, "a token id or a list of token ids");
+    if (!ids.every(Number.isSafeInteger)) this.fail(key, "a token id or a list of token ids");
+    return (ids as number[]).filter((id) => id >= 0);
   }
 
   /** Refuses a value that is present and none of `allowed`. */

@@ -79,8 +79,8 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   }
   const policy = await openModel(model, { ...hooks, adapter: options.adapter });
   const lora = resolveLora(options, policy);
-  const reference = await openReference(options, policy, { objective, hooks });
-  const tokenizer = await openTokenizer(policy);
+  const reference = await openReference(options, { objective, hooks });
+  const tokenizer = await openTokenizer(policy, reference);
   const dated = { ...options, ...templateDate(options, tokenizer) };
   const { train, evalSet } = await readSets(data, dated, { policy, tokenizer, objective, hooks });
   const samplePrompts = options.sample_prompts === undefined
@@ -155,23 +155,10 @@ function noteLength(
 
 async function openReference(
   options: TrainOptions,
-  policy: OpenModel,
   { objective, hooks }: { objective: Objective; hooks: RunHooks },
 ): Promise<OpenModel | undefined> {
   if (options.ref_model === undefined || !objective.needsReference) return undefined;
-  const reference = await openModel(options.ref_model, hooks);
-  checkVocabularies(policy, reference);
-  return reference;
-}
-
-/** Throws where a model and its reference cannot score the same tokens. */
-export function checkVocabularies(policy: OpenModel, reference: OpenModel): void {
-  const [wanted, found] = [policy.config.vocab_size, reference.config.vocab_size];
-  if (wanted === found) return;
-  throw new InputError(
-    `The reference ${reference.path} has a vocabulary of ${found} tokens, the model ${policy.path} one of ${wanted}. ` +
-      "Both score the same tokens: use models with one tokenizer.",
-  );
+  return await openModel(options.ref_model, hooks);
 }
 
 function checkLengths(policy: OpenModel, ...sets: (ExampleSet | undefined)[]): void {

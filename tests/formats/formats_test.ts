@@ -235,8 +235,29 @@ Deno.test("model directory: what is missing or does not belong is named", () =>
     await broken((m) => Deno.remove(`${m}/${index}`), "neither model.safetensors nor");
     await broken((m) => Deno.remove(`${m}/${shard}`), `names the shard ${shard}, which is not there`);
     await broken((m) => Deno.truncate(`${m}/${shard}`, 30_000), `${shard}: not a whole safetensors file`);
-    await broken(editIndex((map) => delete map["model.norm.weight"]), 'holds the tensor "model.norm.weight"');
-    await broken(editIndex((map) => map.extra = shard), 'tensor "extra" is missing');
+    await broken(
+      (m) =>
+        Deno.writeTextFile(
+          `${m}/${shard}`,
+          "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        ),
+      `${shard}: is a git-lfs pointer`,
+    );
+    // As in Transformers, what the shards hold counts: an index may lack tensors, and name some that are not there.
+    const whole = await openModelDirectory(source);
+    for (
+      const edit of [
+        editIndex((map) => delete map["model.norm.weight"]),
+        editIndex((map) => map.extra = shard),
+      ]
+    ) {
+      const model = `${path}/${crypto.randomUUID()}`;
+      await copyModel(source, model);
+      await edit(model);
+      const opened = await openModelDirectory(model);
+      assertEquals([...opened.tensors.keys()].sort(), [...whole.tensors.keys()].sort());
+      assertEquals(await opened.read("model.norm.weight"), await whole.read("model.norm.weight"));
+    }
     await broken(editIndex((map) => map.extra = "../x.safetensors"), "which is no safetensors file name");
     await assertRejects(() => openModelDirectory(`${path}/none`), InputError, "no such directory");
   }));

@@ -16,8 +16,9 @@ const llama = {
   rms_norm_eps: 1e-5,
   max_position_embeddings: 64,
 };
-const qwen2 = { ...llama, architectures: ["Qwen2ForCausalLM"], model_type: "qwen2" };
-const mistral = { ...llama, architectures: ["MistralForCausalLM"], model_type: "mistral" };
+const groups = { num_key_value_heads: 2 };
+const qwen2 = { ...llama, ...groups, architectures: ["Qwen2ForCausalLM"], model_type: "qwen2" };
+const mistral = { ...llama, ...groups, architectures: ["MistralForCausalLM"], model_type: "mistral" };
 const parse = (over: Record<string, unknown>, base: Record<string, unknown> = llama) =>
   parseModelConfig({ ...base, ...over }, "config.json");
 
@@ -75,10 +76,7 @@ Deno.test("model config: what the fixtures' files say, as Transformers 4 and 5 w
 Deno.test("model config: defaults, null and alternative spellings", () => {
   const config = parse({ head_dim: null, eos_token_id: [1, 2], rope_scaling: null });
   assertEquals([config.num_key_value_heads, config.head_dim, config.rope.rope_theta], [4, 12, 10000]);
-  assertEquals([config.tie_word_embeddings, config.bos_token_id, config.eos_token_ids], [false, null, [
-    1,
-    2,
-  ]]);
+  assertEquals([config.tie_word_embeddings, config.bos_token_id, config.eos_token_ids], [false, 1, [1, 2]]);
   const { architectures: _, ...unnamed } = qwen2;
   assertEquals(parse({}, unnamed).architecture, "Qwen2ForCausalLM");
   const scaling = {
@@ -115,14 +113,24 @@ Deno.test("model config: the sliding window follows the family's own rules", () 
 Deno.test("model config: what is not supported is refused by name", () => {
   const refused: [Record<string, unknown>, string, Record<string, unknown>?][] = [
     [
-      { architectures: ["GPT2LMHeadModel"] },
-      'architectures is ["GPT2LMHeadModel"]; wanted: one of LlamaForCausalLM,',
+      { architectures: ["GPT2LMHeadModel"], model_type: "gpt2" },
+      'model_type is "gpt2"; wanted: llama, mistral',
     ],
-    [{ architectures: ["toString"] }, "architectures is"],
+    [{ architectures: ["Qwen2ForCausalLM"] }, "wanted: LlamaForCausalLM, as model_type is llama"],
+    [{ architectures: ["toString"], model_type: undefined }, "architectures is"],
     [{ architectures: undefined, model_type: "gpt2" }, 'model_type is "gpt2"; wanted: llama, mistral, qwen2'],
     [{ rope_scaling: { rope_type: "yarn", factor: 2 } }, 'rope_type is "yarn"; wanted: default, llama3'],
     [{ rope_scaling: { type: "dynamic", factor: 2 } }, 'type is "dynamic"; wanted: default, llama3'],
     [{ rope_parameters: { rope_type: "llama3", rope_theta: 1e4 } }, "rope_parameters: reading"],
+    [
+      { rope_parameters: { rope_theta: 5e5 }, rope_scaling: { rope_type: "linear", factor: 2 } },
+      "rope_scaling: reading",
+    ],
+    [
+      { sliding_window: 4, layer_types: ["full_attention", "sliding_attention"] },
+      "layer_types is",
+      mistral,
+    ],
     [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, "rope_parameters is"],
     [{ num_hidden_layers: 1e9 }, "num_hidden_layers is 1000000000"],
     [{ rope_parameters: { rope_theta: 1e4, partial_rotary_factor: 0.5 } }, "partial_rotary_factor is 0.5"],
@@ -173,4 +181,62 @@ Deno.test("model config: llama3's frequencies are Transformers' formula", () => 
     assertAlmostEquals(got[i] / wanted, 1, 1e-14, `frequency ${i}`);
   }
   assert(blended > 3 && got[63] === plain[63] / 8 && got[1] === plain[1]);
+});
+
+/** What Transformers reads and is refused here: other computations, or sizes that no file leaves out. */
+const REFUSED =
+  /: (?:hidden_act|vocab_size|intermediate_size|num_hidden_layers|hidden_size|type|rope_type|factor|rope_parameters|partial_rotary_factor|sliding_window|layer_types|max_window_layers|attention_bias|mlp_bias|quantization_config|num_key_value_heads|architectures) is /;
+
+interface Read {
+  model_type: string;
+  rope: Record<string, unknown>;
+  /** Of each layer. */
+  windows: (number | null)[];
+  bos: number | null;
+  eos: number | number[] | null;
+  [key: string]: unknown;
+}
+
+Deno.test("model config: the forms that the hub holds, as Transformers reads them (tests/golden/configs.py)", async () => {
+  const file = new URL("../fixtures/configs.json", import.meta.url);
+  const cases: [Record<string, unknown>, Read | null][] = JSON.parse(await Deno.readTextFile(file));
+  let same = 0;
+  for (const [raw, wanted] of cases) {
+    const about = JSON.stringify(raw);
+    let config;
+    try {
+      config = parseModelConfig(raw, "config.json");
+    } catch (error) {
+      assert(error instanceof InputError, about);
+      assert(wanted === null || REFUSED.test(error.message), `${about}: ${error.message}`);
+      continue;
+    }
+    if (wanted === null) continue; // Transformers is stricter about types and missing names
+    same++;
+    const { rope, windows, bos, eos, hidden_act, ...plain } = wanted;
+    for (const [key, value] of Object.entries(plain)) {
+      assertEquals(config[key as keyof typeof config], value, `${key} of ${about}`);
+    }
+    assertEquals(hidden_act === "silu" || hidden_act === "swish", true, about);
+    assertEquals(windows, windows.map(() => config.sliding_window), about);
+    assertEquals(config.eos_token_ids, [eos ?? []].flat().filter((id) => id >= 0), about);
+    assertEquals(config.bos_token_id, bos !== null && bos >= 0 ? bos : null, about);
+    // Stretching by 1 is no stretching.
+    const unscaled = ["linear", "dynamic"].includes(rope.rope_type as string) && rope.factor === 1;
+    const type = unscaled ? "default" : rope.rope_type;
+    assertEquals([config.rope.rope_type, config.rope.rope_theta], [type, rope.rope_theta], about);
+    if (type === "llama3") {
+      for (
+        const key of [
+          "factor",
+          "low_freq_factor",
+          "high_freq_factor",
+          "original_max_position_embeddings",
+        ] as const
+      ) {
+        assertEquals(config.rope[key], rope[key], about);
+      }
+    }
+  }
+  assert(cases.length > 120 && same > 75, `${same} of ${cases.length}`);
 });

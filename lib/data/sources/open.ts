@@ -4,6 +4,7 @@
 import { InputError } from "../../errors.ts";
 import { gunzip } from "../../io/gunzip.ts";
 import { isFile, openFile, openStream, STANDARD_INPUT } from "../../io/files.ts";
+import { isLfsPointer, lfsPointerError } from "../../io/lfs.ts";
 import { parquetRows } from "./parquet.ts";
 import type { StoredRow } from "./raw.ts";
 import { decoded, elementRows, lineRows } from "./text.ts";
@@ -108,9 +109,8 @@ function begins(bytes: Uint8Array, text: string): boolean {
 
 /** Throws for files of other kinds that turn up under a data file's name. */
 function checkKind(head: Uint8Array, path: string): void {
-  const found = begins(head, "version https://git-lfs.github.com/")
-    ? "is a git-lfs pointer, not the file itself. Fetch it with `git lfs pull`, or download it from the hub"
-    : begins(head, "\x28\xb5\x2f\xfd")
+  if (isLfsPointer(head)) throw lfsPointerError(path, WANTED);
+  const found = begins(head, "\x28\xb5\x2f\xfd")
     ? "is compressed with Zstandard, which is not read here. Unpack it, or compress it with gzip"
     : begins(head, "PK\x03\x04")
     ? "is a zip archive. Unpack it"

@@ -29,11 +29,23 @@ export interface TableTensor<Field extends string = string> {
 /** The fields of `LayerWeights`. */
 export type LayerField = "inputNorm" | "qkv" | "o" | "postNorm" | "gateUp" | "down";
 
+/** Values of `config.json`'s keys. */
+export interface FamilyDefaults {
+  readonly rms_norm_eps: number;
+  readonly max_position_embeddings: number;
+  /** Undefined: as many as query heads. */
+  readonly num_key_value_heads?: number;
+  readonly bos_token_id?: number;
+  readonly eos_token_id?: number;
+}
+
 /** See the module's description. */
 export interface Family {
   /** The entry of `architectures`. */
   readonly architecture: string;
   readonly model_type: string;
+  /** What Transformers takes where a file does not say it. */
+  readonly defaults: FamilyDefaults;
   /** What this family decides of the description; it refuses what it cannot compute. */
   readonly read: (keys: ConfigKeys) => Pick<ModelConfig, "attention_bias" | "sliding_window">;
   /** A layer's tensors, in the order of their use. */

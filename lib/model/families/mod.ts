@@ -26,14 +26,17 @@ export function parseModelConfig(raw: Record<string, unknown>, where: string): M
   const keys = new ConfigKeys(raw, where);
   const family = findFamily(keys);
   keys.only("quantization_config", [null], "unquantised weights (F32, F16 or BF16)");
-  keys.only("hidden_act", ["silu"], "silu");
+  keys.only("hidden_act", ["silu", "swish"], "silu");
   const layers = keys.count("num_hidden_layers");
   if (layers > MAX_LAYERS) keys.fail("num_hidden_layers", `at most ${MAX_LAYERS}`);
+  const { defaults } = family, max = keys.count("max_position_embeddings", defaults.max_position_embeddings);
+  const one = (id: number | undefined) => id === undefined ? [] : [id];
   const own = family.read(keys);
 
   const hidden = keys.count("hidden_size");
   const heads = keys.count("num_attention_heads");
-  const groups = keys.count("num_key_value_heads", heads);
+  const missing = keys.raw.num_key_value_heads === undefined;
+  const groups = keys.count("num_key_value_heads", missing ? defaults.num_key_value_heads ?? heads : heads);
   if (heads % groups !== 0) {
     keys.fail("num_key_value_heads", `a divisor of num_attention_heads, ${heads}`);
   }
@@ -50,28 +53,34 @@ export function parseModelConfig(raw: Record<string, unknown>, where: string): M
     num_key_value_heads: groups,
     head_dim: headDim,
     vocab_size: keys.count("vocab_size"),
-    rms_norm_eps: keys.positive("rms_norm_eps"),
-    max_position_embeddings: keys.count("max_position_embeddings"),
-    rope: parseRope(keys),
+    rms_norm_eps: keys.positive("rms_norm_eps", defaults.rms_norm_eps),
+    max_position_embeddings: max,
+    rope: parseRope(keys, max),
     ...own,
     tie_word_embeddings: keys.flag("tie_word_embeddings"),
     hidden_act: "silu",
-    bos_token_id: keys.tokens("bos_token_id")[0] ?? null,
-    eos_token_ids: keys.tokens("eos_token_id"),
+    bos_token_id: keys.tokens("bos_token_id", one(defaults.bos_token_id))[0] ?? null,
+    eos_token_ids: keys.tokens("eos_token_id", one(defaults.eos_token_id)),
     raw,
   };
 }
 
-/** The family, by `architectures` or, where a file has none, by `model_type`. */
+/**
+ * The family, by `model_type`, as in Transformers; by `architectures` where a file has none. Where both name a family
+ * that is known here, they must agree.
+ */
 function findFamily(keys: ConfigKeys): Family {
-  const listed = keys.raw.architectures;
-  if (listed === undefined || listed === null) {
-    const found = families.find(({ model_type }) => model_type === keys.raw.model_type);
-    return found ?? keys.fail("model_type", families.map(({ model_type }) => model_type).join(", "));
+  const { model_type: type, architectures: listed } = keys.raw;
+  const names: unknown[] = Array.isArray(listed) ? listed : [listed];
+  const same = (a: unknown, b: string) => typeof a === "string" && a.toLowerCase() === b.toLowerCase();
+  const named = families.find(({ architecture }) => names.some((name) => same(name, architecture)));
+  if (type === undefined || type === null) {
+    return named ?? keys.fail("architectures", `one of ${families.map((f) => f.architecture).join(", ")}`);
   }
-  const name = Array.isArray(listed) && listed.length === 1 ? listed[0] : undefined;
-  const found = families.find(({ architecture }) => architecture === name);
-  return found ?? keys.fail("architectures", `one of ${families.map((f) => f.architecture).join(", ")}`);
+  const found = families.find(({ model_type }) => same(type, model_type)) ??
+    keys.fail("model_type", families.map(({ model_type }) => model_type).join(", "));
+  if (named && named !== found) keys.fail("architectures", `${found.architecture}, as model_type is ${type}`);
+  return found;
 }
 
 /** The family of a description that `parseModelConfig` made. */

@@ -5,6 +5,7 @@ import { decoderLayer, type Family } from "./family.ts";
 export const qwen2: Family = {
   architecture: "Qwen2ForCausalLM",
   model_type: "qwen2",
+  defaults: { rms_norm_eps: 1e-6, max_position_embeddings: 32768, num_key_value_heads: 32 },
   read: (keys) => {
     keys.only("mlp_bias", [false, null], "false");
     return { attention_bias: true, sliding_window: window(keys) };
