@@ -33,7 +33,9 @@ export function lossChoice(): Choice {
 }
 
 function chosenBy({ loss_type }: Readonly<Record<string, unknown>>): (LossDefinition | undefined)[] {
-  return [loss_type ?? "mipo"].flat().map((name) => losses[name as LossName] as LossDefinition | undefined);
+  return [loss_type ?? "mipo"].flat().map((name) =>
+    typeof name === "string" && Object.hasOwn(losses, name) ? losses[name as LossName] : undefined
+  );
 }
 
 /** The chosen losses' options; of several losses each keeps its own default, so that the option has none. */

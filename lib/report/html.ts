@@ -2,22 +2,21 @@
  * A run's `report.html`: curves, K histogram, samples and options on one page that needs nothing else.
  */
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
 import { nameOf, trimSlashes } from "../io/paths.ts";
 import { writeWhole } from "../io/whole.ts";
 import { histogram, lineChart, type Series, smoothed } from "./charts.ts";
 import { durationText, shortNumber } from "./progress.ts";
-import type { Sample } from "../events.ts";
+import {
+  type MetricsRow,
+  readK,
+  readMetrics,
+  readOptions,
+  readSamples,
+  type SampleGroup,
+} from "./run_files.ts";
 import { chartsHtml, escape, figureHtml, pageHtml, pairsHtml, tableHtml, tilesHtml } from "./page.ts";
 
-/** A row of `metrics.jsonl`. */
-export type MetricsRow = Readonly<Record<string, number>>;
-
-/** Samples under a title, as `samples.json` holds them in a list. */
-export interface SampleGroup {
-  readonly title: string;
-  readonly rows: readonly Sample[];
-}
+export type { MetricsRow, SampleGroup };
 
 /** What a report shows. */
 export interface ReportContent {
@@ -71,21 +70,15 @@ export async function writeReport(runDir: string): Promise<string> {
 
 /** What lies in a run directory, as far as a report shows it. */
 export async function readRun(runDir: string): Promise<ReportContent> {
-  const metrics = await readIfThere(`${runDir}/metrics.jsonl`, parseLines);
-  const config = await readIfThere(`${runDir}/config.json`, JSON.parse) as
-    | Record<string, unknown>
-    | undefined;
+  const metrics = await readMetrics(runDir);
+  const config = await readOptions(runDir);
   if (!metrics || !config) {
     throw new InputError(
       `Cannot write a report for ${runDir}: ${metrics ? "config.json" : "metrics.jsonl"} is not there. ` +
         "Wanted is the directory of a run.",
     );
   }
-  const samples = await readIfThere(`${runDir}/samples.json`, JSON.parse) as SampleGroup[] | undefined;
-  const reference = await readIfThere(`${runDir}/reference.jsonl`, parseWholeLines) as
-    | { K?: number[] }[]
-    | undefined;
-  const K = reference?.flatMap(({ K }) => K ?? []);
+  const [samples, K] = [await readSamples(runDir), await readK(runDir)];
   return { name: nameOf(trimSlashes(runDir)), config, metrics, samples, K };
 }
 
@@ -168,25 +161,4 @@ function samplesHtml({ title, rows }: SampleGroup): string {
 /** An option's value as text. */
 export function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "";
-}
-
-/** The lines that have been written to their end: the file may be growing, or its run may have been killed. */
-function parseWholeLines(text: string): unknown[] {
-  return parseLines(text.slice(0, text.lastIndexOf("\n") + 1));
-}
-
-function parseLines(text: string): MetricsRow[] {
-  return text.split("\n").filter((line) => line.trim() !== "").map((line) => JSON.parse(line));
-}
-
-async function readIfThere<T>(path: string, parse: (text: string) => T): Promise<T | undefined> {
-  const text = await readTextIfPresent(path);
-  if (text === undefined) return undefined;
-  try {
-    return parse(text);
-  } catch (error) {
-    throw new InputError(`Cannot read ${path} for the report: ${(error as Error).message}.`, {
-      cause: error,
-    });
-  }
 }
