@@ -11,7 +11,7 @@ import { type PoolOptions, tokeniseBlocks } from "./pool.ts";
 import { checkSameKind, type RowKind, type RowShape } from "./rows.ts";
 import { type ByteTally, filesOf, storedRowsOf } from "./source.ts";
 import { type DataSummary, SummaryCounter, summaryText } from "./summary.ts";
-import { type KeptRows, readKept, tokenCachePath, writeKept } from "./token_cache.ts";
+import { type KeptRows, readKept, sourceKey, tokenCachePath, writeKept } from "./token_cache.ts";
 import { sha256Hex } from "./tokenizer.ts";
 import type { Example, TokenIds } from "./types.ts";
 
@@ -22,8 +22,12 @@ export interface ExampleSet {
   readonly summary: DataSummary;
   /** The summary as one paragraph. */
   readonly text: string;
-  /** SHA-256 over all token ids in order, in hex: part of a cache key. */
+  /** SHA-256 over all token ids in order, in hex: part of a cache key. Where not all are known, {@link sourceHash}. */
   readonly hash: string;
+  /** A hash over what the ids depend on, for a source that is large: the same for any part of it. */
+  readonly sourceHash?: string | undefined;
+  /** Where only the first rows are tokenised: how many there are in all, none of the others taken for dropped. */
+  readonly total?: number | undefined;
 }
 
 export interface ExampleOptions extends PoolOptions {
@@ -31,6 +35,8 @@ export interface ExampleOptions extends PoolOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Ends the work. */
   readonly signal?: AbortSignal;
+  /** Of a large source only so many rows are wanted, the first that are kept. */
+  readonly most?: number;
 }
 
 /**
@@ -40,17 +46,24 @@ export interface ExampleOptions extends PoolOptions {
  */
 export async function loadExamples(source: string, options: ExampleOptions): Promise<ExampleSet> {
   const { onNotice, signal } = options;
-  const files = await filesOf(source, { onNotice, signal }), cache = await tokenCachePath(files, options);
+  const files = await filesOf(source, { onNotice, signal });
+  const key = await sourceKey(files, options), cache = await tokenCachePath(key, options);
   const kept = cache === undefined ? undefined : await readKept(cache);
   if (kept === "damaged") {
     onNotice?.(`${cache}: the kept ids of ${source} are damaged, and are made anew`);
   }
   const known = kept !== undefined && kept !== "damaged";
   if (known) await touch(cache!);
-  const rows = known ? kept : await tokeniseFiles(files, options);
-  const examples = rows?.packed.flatMap(unpack) ?? [];
+  const most = key === undefined ? Infinity : options.most ?? Infinity;
+  const rows = known ? { ...kept, left: 0 } : await tokeniseFiles(files, { ...options, most });
+  const all = rows?.packed.flatMap(unpack) ?? [], examples = all.length > most ? all.slice(0, most) : all;
   const counts = rows?.counts ?? new SummaryCounter().counts;
-  const summary = { ...counts, copies: copies(examples) }, text = summaryText(source, summary);
+  const summary = { ...counts, copies: copies(examples) };
+  const total = examples.length < all.length || rows?.left ? totalRows(rows!, examples) : undefined;
+  const rest = total === undefined
+    ? ""
+    : ` Of ${total} rows the first ${examples.length} are all that is reached.`;
+  const text = summaryText(source, summary) + rest;
   if (!rows || examples.length === 0) {
     throw new InputError(
       summary.rows === 0
@@ -58,26 +71,50 @@ export async function loadExamples(source: string, options: ExampleOptions): Pro
         : `${text} No row is left to work with: raise max_length or use other data.`,
     );
   }
-  if (cache !== undefined && !known) await keep(cache, rows, options);
-  return { examples, kind: rows.first.kind, summary, text, hash: await hashExamples(examples) };
+  if (cache !== undefined && !known && rows.left === 0) await keep(cache, rows, options);
+  const sourceHash = key === undefined ? undefined : `source-${key}`;
+  const hash = most < Infinity ? sourceHash! : await hashExamples(examples);
+  return { examples, kind: rows.first.kind, summary, text, hash, sourceHash, total };
+}
+
+/** Whether a set's hash is one over its source, and so the same for any part of it. */
+export function isSourceHash(hash: string): boolean {
+  return hash.startsWith("source-");
+}
+
+/** Rows in all, those after the last example taken for kept. */
+function totalRows({ counts, left }: ReadRows, examples: readonly Example[]): number {
+  return examples.length + counts.rows + left - (examples.at(-1)!.index + 1);
+}
+
+/** Rows that were tokenised, and how many more there are. */
+interface ReadRows extends KeptRows {
+  readonly left: number;
 }
 
 async function tokeniseFiles(
   files: readonly string[],
-  { onProgress, signal, ...options }: ExampleOptions,
-): Promise<KeptRows | undefined> {
+  { onProgress, signal, most, ...options }: ExampleOptions & { readonly most: number },
+): Promise<ReadRows | undefined> {
   const counter = new SummaryCounter(), packed: PackedExamples[] = [];
   const tally: ByteTally = { doneBytes: 0, totalBytes: await totalSize(files) };
-  let first: RowShape | undefined;
-  for await (const block of tokeniseBlocks(inBlocks(storedRowsOf(files, tally)), options)) {
+  let first: RowShape | undefined, kept = 0, left = 0;
+  const wanted = async function* () {
+    for await (const block of inBlocks(storedRowsOf(files, tally))) {
+      if (kept < most) yield block;
+      else left += block.length;
+    }
+  };
+  for await (const block of tokeniseBlocks(wanted(), options)) {
     first ??= block.first;
     checkSameKind(block.first, first);
     counter.merge(block.counts);
     packed.push(block.packed);
+    kept += block.counts.kept;
     if (tally.totalBytes > 0) onProgress?.(tally.doneBytes, tally.totalBytes);
     signal?.throwIfAborted();
   }
-  return first && { first, counts: counter.counts, packed };
+  return first && { first, counts: counter.counts, packed, left };
 }
 
 async function totalSize(files: readonly string[]): Promise<number> {

@@ -2,8 +2,7 @@
  * Tokenised rows kept between runs, in the user's cache directory: under a key over the files' contents, the tokenizer
  * with its template and every option that ids depend on, and with a digest that is checked when they are read.
  */
-import { sha256 } from "../io/digest.ts";
-import { digestFile } from "../io/digest.ts";
+import { digestFile, sha256 } from "../io/digest.ts";
 import { cacheFolder, mayUse } from "../io/environment.ts";
 import { makeDirectory, openFile, sizeOf } from "../io/files.ts";
 import { pruneDirectory } from "../io/prune.ts";
@@ -28,36 +27,40 @@ const WORTH_BYTES = 4 << 20;
 const MOST_BYTES = 4 * 2 ** 30;
 const MAGIC = "mipo rows 1\n";
 
-/** Where the rows of `files` are kept for these options; undefined where they are not worth it, or no files. */
-export async function tokenCachePath(
+/**
+ * What the ids of `files` depend on, as a hash: the files' contents, the tokenizer, every option of reading. Undefined
+ * where they are not worth it, no regular files, or of today's date.
+ */
+export async function sourceKey(
   files: readonly string[],
   options: BlockOptions,
 ): Promise<string | undefined> {
-  // ids that are of today's date are nobody's tomorrow
   const { templateDate, tokenizer } = options;
   if (templateDate === undefined && tokenizer.chatTemplate?.includes("strftime_now")) return undefined;
-  const folder = cacheFolder();
-  if (folder === undefined || !mayUse(folder)) return undefined;
   const sizes = await Promise.all(files.map(sizeOf));
   if (sizes.some((size) => size === undefined)) return undefined; // a pipe is read once
   if (sizes.reduce<number>((sum, size) => sum + size!, 0) < WORTH_BYTES) return undefined;
   const digests: string[] = [];
   for (const file of files) digests.push((await digestFile(file, "a data file")).sha256);
-  const { kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd, strict } = options;
+  const { kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd } = options;
+  const reading = { kinds, columns, chatTemplateKwargs, maxLength, endIds, scoreAfterEnd, templateDate };
+  return await hashOf([digests, tokenizer.hash, tokenizer.bound ?? null, reading]);
+}
+
+/** Where the rows of a key are kept; undefined where nothing may be. */
+export async function tokenCachePath(
+  key: string | undefined,
+  { strict = false }: BlockOptions,
+): Promise<string | undefined> {
+  const folder = cacheFolder();
+  if (key === undefined || folder === undefined || !mayUse(folder)) return undefined;
+  return `${folder}/rows/${await hashOf([MAGIC, VERSIONS.mipo, key, strict])}.bin`;
+}
+
+async function hashOf(value: unknown): Promise<string> {
   const hasher = await sha256();
-  const reading = {
-    kinds,
-    columns,
-    chatTemplateKwargs,
-    maxLength,
-    endIds,
-    scoreAfterEnd,
-    strict,
-    templateDate,
-  };
-  const key = [MAGIC, VERSIONS.mipo, digests, tokenizer.hash, tokenizer.bound ?? null, reading];
-  hasher.update(new TextEncoder().encode(JSON.stringify(key)));
-  return `${folder}/rows/${hasher.digest("hex")}.bin`;
+  hasher.update(new TextEncoder().encode(JSON.stringify(value)));
+  return hasher.digest("hex");
 }
 
 interface Head {

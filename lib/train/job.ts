@@ -82,13 +82,20 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const reference = await openReference(options, { objective, hooks });
   const tokenizer = await openTokenizer(policy, reference);
   const dated = { ...options, ...templateDate(options, tokenizer) };
-  const { train, evalSet } = await readSets(data, dated, { policy, tokenizer, objective, hooks });
+  const resumed = checkpoint?.state.data_hash;
+  const sets = await readSets(data, dated, { policy, tokenizer, objective, resumed, hooks });
+  const { evalSet } = sets;
+  // a run that began with a part of its source goes by the source's hash, also where it now reads all of it
+  const train = resumed !== undefined && resumed === sets.train.sourceHash
+    ? { ...sets.train, hash: resumed }
+    : sets.train;
+  const rows = train.total ?? train.examples.length;
   const samplePrompts = options.sample_prompts === undefined
     ? undefined
     : await readPrompts(options.sample_prompts, tokenizer);
   checkLengths(policy, train, evalSet);
   const steps = totalSteps({
-    rows: train.examples.length,
+    rows,
     batchSize: options.batch_size,
     epochs: options.num_train_epochs,
     ...(options.max_steps === undefined ? {} : { maxSteps: options.max_steps }),
@@ -100,7 +107,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     noteLength(checkpoint, { steps, hooks });
   }
   const { batch_size: batchSize, shuffle, seed } = options;
-  const order = { rows: train.examples.length, batchSize, shuffle, seed };
+  const order = { rows, batchSize, shuffle, seed };
   const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
   const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
   const shape = shapeOf(options, [train, ...evalSet ? [evalSet] : []], longest);

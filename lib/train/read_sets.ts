@@ -3,7 +3,7 @@
  */
 import { readingOf } from "../data/data_options.ts";
 import { leakText } from "../data/duplicates.ts";
-import type { ExampleOptions, ExampleSet } from "../data/examples.ts";
+import { type ExampleOptions, type ExampleSet, isSourceHash } from "../data/examples.ts";
 import { loadMixture } from "../data/mixture.ts";
 import type { RowKind } from "../data/rows.ts";
 import { holdOut } from "../data/split.ts";
@@ -25,6 +25,20 @@ const KINDS: Readonly<Record<RowForm, readonly RowKind[]>> = {
 export interface RunSets {
   readonly train: ExampleSet;
   readonly evalSet: ExampleSet | undefined;
+}
+
+/**
+ * How many rows the run's steps reach, where their order is the file's and `max_steps` says when it ends. A run that is
+ * resumed knows its rows by the hash that it began with.
+ */
+function reached(
+  data: string | readonly string[],
+  { shuffle, max_steps, batch_size, data_weights, eval_split }: TrainOptions,
+  resumed: string | undefined,
+): { most?: number } {
+  const inOrder = !shuffle && max_steps !== undefined && [data].flat().length === 1 && !data_weights;
+  if (!inOrder || eval_split !== undefined) return {};
+  return resumed === undefined || isSourceHash(resumed) ? { most: max_steps * batch_size } : {};
 }
 
 /** How reading rows reports, and is asked to end. */
@@ -52,10 +66,12 @@ export function readingHooks(
 export async function readSets(
   data: string | readonly string[],
   options: TrainOptions,
-  { policy, tokenizer, objective, hooks }: {
+  { policy, tokenizer, objective, resumed, hooks }: {
     policy: OpenModel;
     tokenizer: Tokenizer;
     objective: Objective;
+    /** The hash of the rows of the run that is resumed. */
+    resumed: string | undefined;
     hooks: RunHooks;
   },
 ): Promise<RunSets> {
@@ -72,7 +88,7 @@ export async function readSets(
     ...readingHooks(hooks),
   };
   const weights = options.data_weights ? { weights: options.data_weights } : {};
-  const set = await loadMixture(data, { ...reading, ...weights });
+  const set = await loadMixture(data, { ...reading, ...weights, ...reached(data, options, resumed) });
   tell(set.text);
   if (options.eval_data !== undefined) {
     const evalSet = await loadMixture(options.eval_data, reading);

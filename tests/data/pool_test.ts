@@ -10,7 +10,13 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { inBlocks } from "../../lib/data/block.ts";
-import { type ExampleOptions, type ExampleSet, hashExamples, loadExamples } from "../../lib/data/examples.ts";
+import {
+  type ExampleOptions,
+  type ExampleSet,
+  hashExamples,
+  isSourceHash,
+  loadExamples,
+} from "../../lib/data/examples.ts";
 import { pack, unpack } from "../../lib/data/packed.ts";
 import { type PoolOptions, tokeniseBlocks } from "../../lib/data/pool.ts";
 import { type StoredRow, storedRowsOf } from "../../lib/data/source.ts";
@@ -236,4 +242,31 @@ Deno.test("kept ids: a damaged file is named and made anew, wherever a bit is wr
     await Deno.writeFile(file!, whole.subarray(0, 1000));
     same(await read(), first);
     assertEquals(notices.length, 1);
+  }));
+
+Deno.test("a part of a large source: only its rows are tokenised, and it is the same part once all is kept", () =>
+  withCache(async (dir) => {
+    const rows = ROWS.map((row) => ({ ...row, junk: "x".repeat(8000) }));
+    const path = await write(`${dir}/rows.jsonl`, rows);
+    let asked = 0;
+    const counting: Tokenizer = { ...tokenizer, encode: (...given) => (asked++, tokenizer.encode(...given)) };
+    const read = (options: Partial<ExampleOptions>) => {
+      asked = 0;
+      return loadExamples(path, { tokenizer: counting, threads: 1, maxLength: 40, ...options });
+    };
+    const part = await read({ most: 100 }), rowsAsked = asked;
+    assertLess(rowsAsked, 3 * 200);
+    // 3 of the first 103 rows are dropped, and none of the 597 after them is known to be
+    assertEquals([part.examples.length, part.examples.at(-1)!.index, part.total], [100, 102, 697]);
+    assertStringIncludes(part.text, "Of 697 rows the first 100 are all that is reached.");
+    const all = await read({});
+    assertEquals([all.examples.length, all.total, part.sourceHash], [686, undefined, all.sourceHash]);
+    assert(isSourceHash(part.hash) && !isSourceHash(all.hash) && part.hash === all.sourceHash);
+    const again = await read({ most: 100 });
+    assertEquals([asked, again.total, again.hash], [0, part.total, part.hash]);
+    assertEquals(await hashExamples(again.examples), await hashExamples(part.examples));
+    assertEquals((await read({ most: 1000 })).examples.length, 686);
+    const small = await write(`${dir}/small.jsonl`, ROWS); // not worth it
+    const whole = await loadExamples(small, { tokenizer, most: 10 });
+    assertEquals([whole.examples.length, whole.total], [686, undefined]);
   }));
