@@ -1,6 +1,7 @@
 /** The experiment on the paper's claim: its statistics, its picture and its tables, on numbers that are known. */
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ClaimPair } from "../../examples/claim/data.ts";
+import { beyond } from "../../examples/claim/edges.ts";
 import { accuracy, gradeAnswers } from "../../examples/claim/measure.ts";
 import { marginPicture } from "../../examples/claim/picture.ts";
 import { difference, interval } from "../../examples/claim/statistics.ts";
@@ -20,6 +21,12 @@ Deno.test("claim: intervals hold what varies between prompts and what varies bet
   assertAlmostEquals(paired.mean, 0.1, 1e-9);
   assertAlmostEquals(paired.high - paired.low, 0, 1e-9);
   assertEquals(interval([[1, NaN, 3]]).mean, 2);
+});
+
+Deno.test("claim: one step beyond a grid's edge, as far as its last step", () => {
+  const grid = [0.1, 0.3, 1];
+  assertEquals([0.1, 0.3, 1].map((value) => beyond(value, grid)), [0.0333, undefined, 3.33]);
+  assertEquals(beyond(5e-4, [2e-4, 5e-4]), 1.25e-3);
 });
 
 Deno.test("claim: grades, tables and picture of a made-up result", () => {
