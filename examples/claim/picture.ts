@@ -45,12 +45,17 @@ function panelSvg({ title, K, margins }: Panel, range: Range): string {
   const scale = ([low, high]: readonly [number, number], from: number, to: number) => (value: number) =>
     from + (Math.min(high, Math.max(low, value)) - low) / (high - low) * (to - from);
   const x = scale(range.x, LEFT, WIDTH - RIGHT), y = scale(range.y, HEIGHT - BOTTOM, TOP);
-  const dot = (px: number, py: number, colour: string, opacity: number) =>
-    `<circle cx="${px.toFixed(1)}" cy="${
-      py.toFixed(1)
-    }" r="1.6" fill="${colour}" fill-opacity="${opacity}"/>`;
-  const before = K.map((k) => dot(x(k), y(k), "#9a9a9a", 0.5));
-  const after = K.map((k, i) => dot(x(k), y(margins[i]!), k > 0 ? "#1f6fb2" : "#d1602a", 0.7));
+  // a path of points without length, drawn by its round ends: a tenth of what circles take
+  const dots = (points: readonly (readonly [number, number])[], colour: string, opacity: number) => {
+    const d = points.map(([k, margin]) => `M${x(k).toFixed(1)} ${y(margin).toFixed(1)}h0`).join("");
+    return `<path d="${d}" stroke="${colour}" stroke-width="3.2" stroke-opacity="${opacity}" stroke-linecap="round"/>`;
+  };
+  const after = K.map((k, i) => [k, margins[i]!] as const);
+  const drawn = [
+    dots(K.map((k) => [k, k] as const), "#9a9a9a", 0.5),
+    dots(after.filter(([k]) => k > 0), "#1f6fb2", 0.6),
+    dots(after.filter(([k]) => k <= 0), "#d1602a", 0.6),
+  ];
   const steps = Array.from({ length: 61 }, (_, i) => range.x[0] + (range.x[1] - range.x[0]) * i / 60);
   const curve = steps.map((k) => `${x(k).toFixed(1)},${y(softplus(k)).toFixed(1)}`).join(" ");
   const marks = (axis: readonly [number, number]) => {
@@ -69,7 +74,7 @@ function panelSvg({ title, K, margins }: Panel, range: Range): string {
 <text x="4" y="${TOP - 4}">margin</text></g>
 <text x="${WIDTH / 2}" y="14" font-size="12" text-anchor="middle" fill="#111">${title}</text>
 <line x1="${x(0)}" x2="${x(0)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}" stroke="#ccc"/>
-${before.join("")}${after.join("")}
+${drawn.join("")}
 <polyline points="${curve}" fill="none" stroke="#222" stroke-width="1.5"/>`;
 }
 

@@ -1,6 +1,7 @@
 /** The report's tables, in Markdown. */
 import type { ClaimPair } from "./data.ts";
 import { gradeAnswers, type Graded, type Measured } from "./measure.ts";
+import { MAX_NEW_TOKENS } from "./settings.ts";
 import { difference, type Interval, interval } from "./statistics.ts";
 
 /** A method with what was chosen, and by seed what was measured. */
@@ -57,6 +58,14 @@ export function tablesOf(results: readonly MethodResult[], context: Context): st
       context,
       ({ measured }) => measured.map(({ lengths }) => lengths),
       1,
+    ),
+    `## Answers that had not ended after ${MAX_NEW_TOKENS} tokens, percent`,
+    byGroup(
+      [before(context), ...results],
+      context,
+      ({ measured }) =>
+        measured.map(({ lengths }) => lengths.map((length) => length >= MAX_NEW_TOKENS ? 1 : 0)),
+      100,
     ),
   ].join("\n\n") + "\n";
 }

@@ -61,7 +61,7 @@ export function sweepHtml(rows: readonly SweepRow[], metric: string): string {
   return pageHtml(
     `Sweep: ${rows.length} runs`,
     [
-      `<p>By ${escape(metric)}${lowerIsBetter(metric) ? ", the lowest" : ", the highest"} first.</p>`,
+      orderHtml(rows, metric),
       groupsHtml(sorted, metric),
       "<h2>Every run</h2>",
       tableHtml(["run", "status", ...keys, ...metrics], table),
@@ -70,6 +70,11 @@ export function sweepHtml(rows: readonly SweepRow[], metric: string): string {
       comparisonCharts(done.slice(0, MOST_CURVES)),
     ].join("\n"),
   );
+}
+
+function orderHtml(rows: readonly SweepRow[], metric: string): string {
+  if (rows.every((row) => finalValue(row, metric) === undefined)) return "";
+  return `<p>By ${escape(metric)}, the ${lowerIsBetter(metric) ? "lowest" : "highest"} first.</p>`;
 }
 
 /** Means over seeds with their spread, as bars. */
