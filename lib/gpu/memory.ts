@@ -10,8 +10,7 @@ import type { Tensor } from "./tensor.ts";
 /** A buffer or texture of the plan. */
 export interface Slot {
   readonly index: number;
-  /** Grows while slots are assigned; fixed for textures. */
-  sizeBytes: number;
+  readonly sizeBytes: number;
   readonly texture?: Tensor["texture"];
 }
 
@@ -54,25 +53,43 @@ export function withoutDead(steps: readonly Step[]): Step[] {
   return kept.reverse();
 }
 
-/** Computes lifetimes and assigns slots, first use first. */
+/** First and last step that uses a tensor, both included. */
+interface Lifetime {
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Computes lifetimes and assigns slots, the largest tensor first ("greedy by size", Pisarchyk and Lee 2020, arXiv
+ * 2001.03288): each goes to the smallest slot that is free while it lives, so that what lives long never sits in a slot
+ * that is much too large for it.
+ */
 export function assignSlots(steps: readonly Step[]): Layout {
   const lifetimes = computeLifetimes(steps);
-  const births = new Map<number, Tensor[]>();
-  const deaths = new Map<number, Tensor[]>();
-  for (const [tensor, { first, last }] of lifetimes) {
-    births.set(first, [...births.get(first) ?? [], tensor]);
-    deaths.set(last, [...deaths.get(last) ?? [], tensor]);
-  }
   const slots: Slot[] = [];
   const slotOf = new Map<Tensor, Slot>();
-  const free = new Set<Slot>();
-  steps.forEach((_, i) => {
-    // Large tensors choose first, so that a small one does not take the only slot that fits a large one.
-    const born = (births.get(i) ?? []).sort((a, b) => b.sizeBytes - a.sizeBytes);
-    for (const tensor of born) slotOf.set(tensor, takeSlot(tensor, slots, free));
-    for (const tensor of deaths.get(i) ?? []) free.add(slotOf.get(tensor)!);
-  });
+  const taken = new Map<Slot, Lifetime[]>();
+  const bySize = [...lifetimes.keys()].sort((a, b) => b.sizeBytes - a.sizeBytes);
+  for (const tensor of bySize) {
+    const life = lifetimes.get(tensor)!;
+    // Slots come in order of their sizes, the largest first: the last that is free is the smallest.
+    const free = slots.findLast((slot) =>
+      suits(slot, tensor) &&
+      taken.get(slot)!.every(({ first, last }) => last < life.first || life.last < first)
+    );
+    const slot = free ?? makeSlot(tensor, slots);
+    const lives = taken.get(slot) ?? [];
+    lives.push(life);
+    taken.set(slot, lives);
+    slotOf.set(tensor, slot);
+  }
   return { slots, slotOf, lifetimes };
+}
+
+function makeSlot({ sizeBytes, texture }: Tensor, slots: Slot[]): Slot {
+  const slot = { index: slots.length, sizeBytes, ...(texture ? { texture } : {}) };
+  slots.push(slot);
+  return slot;
 }
 
 function computeLifetimes(steps: readonly Step[]): Map<Tensor, { first: number; last: number }> {
@@ -87,33 +104,6 @@ function computeLifetimes(steps: readonly Step[]): Map<Tensor, { first: number; 
     }
   });
   return lifetimes;
-}
-
-function takeSlot(tensor: Tensor, slots: Slot[], free: Set<Slot>): Slot {
-  const candidates = [...free].filter((slot) => suits(slot, tensor));
-  // The smallest that fits; else the largest of all, grown; else a new one.
-  const fitting = candidates.filter((slot) => slot.sizeBytes >= tensor.sizeBytes);
-  const smallest = fitting.reduce<Slot | undefined>(
-    (a, b) => a && a.sizeBytes <= b.sizeBytes ? a : b,
-    undefined,
-  );
-  const largest = candidates.reduce<Slot | undefined>(
-    (a, b) => a && a.sizeBytes >= b.sizeBytes ? a : b,
-    undefined,
-  );
-  const chosen = smallest ?? largest;
-  if (chosen) {
-    free.delete(chosen);
-    chosen.sizeBytes = Math.max(chosen.sizeBytes, tensor.sizeBytes);
-    return chosen;
-  }
-  const slot: Slot = {
-    index: slots.length,
-    sizeBytes: tensor.sizeBytes,
-    ...(tensor.texture ? { texture: tensor.texture } : {}),
-  };
-  slots.push(slot);
-  return slot;
 }
 
 function suits(slot: Slot, tensor: Tensor): boolean {

@@ -3,12 +3,12 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { nullGpu } from "../../lib/gpu/device.ts";
-import { usesOf } from "../../lib/gpu/memory.ts";
+import { assignSlots, usesOf } from "../../lib/gpu/memory.ts";
 import { Plan } from "../../lib/gpu/plan.ts";
 import { Recorder } from "../../lib/gpu/recorder.ts";
 import { packParams, shaderFor } from "../../lib/gpu/shader.ts";
 import { evaluate, expand } from "../../lib/gpu/template.ts";
-import { makeTensor, residentTensor, rowWindow } from "../../lib/gpu/tensor.ts";
+import { makeTensor, residentTensor, rowWindow, type Tensor } from "../../lib/gpu/tensor.ts";
 import { createObjective } from "../../lib/losses/mod.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
 import { createParams } from "../../lib/model/params.ts";
@@ -67,6 +67,25 @@ Deno.test("shader: the interface is what the WGSL declares", () => {
   assertThrows(() => packParams(shader, {}), TypeError, "wants the parameter");
   const known = Object.fromEntries(shader.params.map(({ name }) => [name, 1]));
   assertThrows(() => packParams(shader, { ...known, nonsense: 1 }), TypeError, "no parameter nonsense");
+});
+
+Deno.test("memory: what lives long does not sit in a slot made for something larger", () => {
+  const rec = new Recorder(nullGpu());
+  const first = residentTensor(rec.gpu, "first", [64]);
+  let x = first;
+  const kept: Tensor[] = [];
+  for (let i = 0; i < 8; i++) {
+    const [large, small] = [rec.tensor(`large ${i}`, [1024]), rec.tensor(`small ${i}`, [64])];
+    // A layer: a large tensor for a while, and a small one that is read again at the end.
+    rec.clear(large);
+    rec.copy(rowWindow(large, 0, 64), small);
+    rec.copy(x, rowWindow(large, 64, 128));
+    kept.push(small);
+    x = small;
+  }
+  for (const small of kept) rec.copy(small, first);
+  const { slots } = assignSlots(rec.steps);
+  assertEquals(slots.map(({ sizeBytes }) => sizeBytes), [4096, ...Array(8).fill(256)]);
 });
 
 Deno.test("memory: a dead tensor's buffer is reused, live ones never share", async () => {
