@@ -1,12 +1,13 @@
 /**
- * The whole network's gradients on an adapter against known ones: PyTorch's for the fixtures, the float64 network's for
+ * The whole network's gradients, and its tokens, on an adapter against known ones: PyTorch's for the fixtures, the float64 network's for
  * models with the head sizes of Llama and Mistral. Knows neither a test framework nor Deno.
  */
+import { Generator } from "../../lib/generate/generator.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { createObjective } from "../../lib/losses/mod.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
-import { createParams, destroyParams, loadParams } from "../../lib/model/params.ts";
+import { createParams, destroyParams, loadParams, type ParamStore } from "../../lib/model/params.ts";
 import { paramSpecs } from "../../lib/model/table.ts";
 import { knownReferences } from "../../lib/train/reference.ts";
 import { compare } from "../cases/run.ts";
@@ -25,6 +26,8 @@ export interface Golden {
   readonly references: readonly number[][];
   readonly beta: number;
   readonly gradients: Readonly<Record<string, readonly number[]>>;
+  /** Prompts' tokens and how greedy decoding continues them. */
+  readonly greedy?: readonly { readonly prompt: number[]; readonly tokens: number[] }[];
 }
 
 /** Room for float32, which needs up to 8e-6 in PyTorch. */
@@ -36,12 +39,8 @@ export async function checkGolden(
   golden: Golden,
   options: ComputeOptions = {},
 ): Promise<string[]> {
-  const config = parseModelConfig({ ...golden.config }, golden.name);
-  const params = createParams(gpu, config, { trainable: true });
+  const params = await paramsOf(gpu, golden, true);
   try {
-    const tensors = new Map(paramSpecs(config).map(({ name, shape }) => [name, { shape }]));
-    const read = (name: string) => Promise.resolve(Float32Array.from(golden.weights[name]!));
-    await loadParams(gpu, params, { where: golden.name, tensors, read });
     const examples = golden.examples.map((example, index) => ({ index, ...example }));
     const { gradients } = await gpuGradients(gpu, params, {
       set: { examples, references: knownReferences(golden.references) },
@@ -56,6 +55,35 @@ export async function checkGolden(
   } finally {
     destroyParams(params);
   }
+}
+
+/** Every prompt whose greedy continuation is another, in words. */
+export async function checkGreedy(gpu: Gpu, golden: Golden): Promise<string[]> {
+  const params = await paramsOf(gpu, golden, false);
+  const generator = await Generator.create(gpu, params, { slots: 4, positions: 100 });
+  try {
+    const { eos_token_ids: eosIds } = params.config;
+    const options = { temperature: 0, topK: 0, topP: 1, seed: 1, eosIds, maxNewTokens: 20 };
+    const expected = golden.greedy ?? [];
+    const found = await generator.generate(expected.map(({ prompt }) => prompt), options);
+    return found.flatMap(({ tokens }, i) =>
+      tokens.join() === expected[i]!.tokens.join()
+        ? []
+        : [`prompt ${i}: ${tokens}, not ${expected[i]!.tokens}`]
+    );
+  } finally {
+    generator.destroy();
+    destroyParams(params);
+  }
+}
+
+async function paramsOf(gpu: Gpu, golden: Golden, trainable: boolean): Promise<ParamStore> {
+  const config = parseModelConfig({ ...golden.config }, golden.name);
+  const params = createParams(gpu, config, { trainable });
+  const tensors = new Map(paramSpecs(config).map(({ name, shape }) => [name, { shape }]));
+  const read = (name: string) => Promise.resolve(Float32Array.from(golden.weights[name]!));
+  await loadParams(gpu, params, { where: golden.name, tensors, read });
+  return params;
 }
 
 /** A model of one layer with two query heads of size K and one key head, its gradients in float64. */

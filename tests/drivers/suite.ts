@@ -3,7 +3,8 @@
  */
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { cases, type OpCase, runCase } from "../cases/mod.ts";
-import { checkGolden, type Golden, headGolden } from "./golden.ts";
+import { drawCases, runDraws } from "../cases/sample.ts";
+import { checkGolden, checkGreedy, type Golden, headGolden } from "./golden.ts";
 
 /** How much is run. */
 export interface SuiteOptions {
@@ -61,11 +62,23 @@ function checksOf(goldens: readonly Golden[], short: boolean): Check[] {
   return [
     ...chosen.map((one) => ({ name: one.name, run: (gpu: Gpu) => runCase(gpu, one) })),
     ...(short ? models.slice(0, 1) : models).flatMap((golden) =>
-      (["software", "gpu"] as const).map((adapterClass) => ({
-        name: `golden gradients: ${golden.name}, kernels for ${adapterClass} adapters`,
-        run: (gpu: Gpu) => checkGolden({ ...gpu, adapterClass }, golden),
-      }))
+      (["software", "gpu"] as const).flatMap((adapterClass) => [
+        {
+          name: `golden gradients: ${golden.name}, kernels for ${adapterClass} adapters`,
+          run: (gpu: Gpu) => checkGolden({ ...gpu, adapterClass }, golden),
+        },
+        ...(golden.greedy
+          ? [{
+            name: `golden tokens: ${golden.name}, kernels for ${adapterClass} adapters`,
+            run: (gpu: Gpu) => checkGreedy({ ...gpu, adapterClass }, golden),
+          }]
+          : []),
+      ])
     ),
+    ...(short ? [] : drawCases).map((draws, i) => ({
+      name: `draws ${i} of ${draws.logits.length} tokens follow the softmax`,
+      run: (gpu: Gpu) => runDraws(gpu, draws, 1000 + i),
+    })),
   ];
 }
 
