@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import type { Step } from "../gpu/recorder.ts";
 import { tickNanoseconds } from "../gpu/stopwatch.ts";
-import { pairs as nominalPairs } from "../ops/attention.ts";
+import { pairs as nominalPairs } from "../ops/attention_launch.ts";
 import type { MicroBatch, StepNumbers, StepResult, StepWork, TrainEngine } from "./engine.ts";
 
 /** One dispatch of a step. */
