@@ -135,7 +135,8 @@ class TrainRun {
     if (first === 0) this.#tell(pairsText(this.rows.train));
     const { done, interrupted } = await this.#loop(first, settings);
     if (!interrupted) {
-      if (!this.#evaluatedAt(done)) this.#best?.see(await this.#evaluate(done));
+      const last = this.#evaluatedAt(done) ? {} : await this.#evaluate(done);
+      this.#best?.see(last);
       if (this.#said) await this.#reportSamples(this.#said, settings);
     }
     // an interrupted run has no final model: its checkpoint is a loadable model, too

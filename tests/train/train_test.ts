@@ -108,7 +108,15 @@ Deno.test("a run's directory holds what the contract names", () =>
     ) {
       assert(steps.every((row) => Number.isFinite(row[key])), `${key} is missing`);
     }
-    assertEquals(metrics.filter((row) => "eval_loss" in row).map((row) => row.step), [0, 3, 6]);
+    const evaluated = (rows: typeof metrics) =>
+      rows.filter((row) => "eval_loss" in row).map((row) => row.step);
+    assertEquals(evaluated(metrics), [0, 3, 6]);
+    // without eval_steps, and where the last step is none of them: before and after
+    for (const [options, wanted] of [[{}, [0, 3]], [{ eval_steps: 2 }, [0, 2, 3]]] as const) {
+      const output_dir = `${dir}/eval-${wanted.length}`;
+      const run = await train({ ...base, ...options, eval_data, max_steps: 3, output_dir });
+      assertEquals(evaluated(run.metrics), [...wanted]);
+    }
     const config = JSON.parse(await Deno.readTextFile(`${dir}/run/config.json`));
     assertEquals([config.beta, config.batch_size, config.loss_type], [2, 5, "mipo"]);
     assertMatch(config.data_hash, /^[0-9a-f]{64}$/);
