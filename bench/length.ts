@@ -5,7 +5,7 @@
 import { collate } from "../lib/data/batch.ts";
 import { shapeFor } from "../lib/data/plan.ts";
 import type { Example } from "../lib/data/types.ts";
-import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
+import { type Gpu, nullGpu, planningGpu } from "../lib/gpu/device.ts";
 import { tickNanoseconds } from "../lib/gpu/stopwatch.ts";
 import { createObjective } from "../lib/losses/mod.ts";
 import { packInputs } from "../lib/ops/preference.ts";
@@ -161,7 +161,7 @@ async function memory(gpu: Gpu, report: Report, [small, large]: readonly [number
   const length = 1024;
   const sizes: number[] = [];
   for (const vocabulary of [small, large]) {
-    const planner = nullGpu(gpu.adapterClass, gpu.limits);
+    const planner = planningGpu(gpu);
     const config = configFor(vocabulary);
     const { setup } = setupFor(config, { length, rows: 1 });
     const params = createParams(planner, config, { trainable: true });

@@ -77,7 +77,9 @@ export class Bench {
       if (why) return why;
       const estimate = await this.#estimate({ plan: single, repeats: 1, submits: 1 });
       const most = Math.max(1, Math.floor(MOST_WALL_MS / estimate.wallMs));
-      const wanted = Math.min(most, Math.ceil(estimate.wantedMs / estimate.ms));
+      // A single run by the clock is mostly the wait for it, and says no more than what the run takes at most.
+      const byClock = estimate.ms === estimate.wallMs;
+      const wanted = byClock ? most : Math.min(most, Math.ceil(estimate.wantedMs / estimate.ms));
       const repeats = Math.min(MOST_REPEATS, wanted);
       const plan = await this.#plan(variant, repeats);
       const submits = Math.min(GROWTH, Math.ceil(wanted / repeats));
