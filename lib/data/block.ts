@@ -3,11 +3,12 @@
  */
 import { InputError } from "../errors.ts";
 import { pack, type PackedExamples } from "./packed.ts";
-import { checkSameKind, parseRow, type RowOptions, type RowShape } from "./rows.ts";
+import { checkSameKind, type RowOptions, type RowShape } from "./rows.ts";
 import { parsed, type StoredRow } from "./source.ts";
 import { REASON_TEXT, type RowCounts, SummaryCounter } from "./summary.ts";
 import { type TokeniseOptions, tokeniseRow } from "./tokenise.ts";
 import type { Example } from "./types.ts";
+import { parseRows } from "./unpair.ts";
 
 /** How a block's rows become examples. */
 export interface BlockOptions extends TokeniseOptions, RowOptions {
@@ -31,8 +32,7 @@ export interface BlockResult {
 export function tokeniseBlock(rows: readonly StoredRow[], options: BlockOptions): BlockResult {
   const examples: Example[] = [], counter = new SummaryCounter();
   let first: RowShape | undefined;
-  for (const stored of rows) {
-    const row = parseRow(parsed(stored), options);
+  for (const row of rows.flatMap((stored) => parseRows(parsed(stored), options))) {
     first ??= { where: row.where, kind: row.kind, content: { form: row.content.form } };
     checkSameKind(row, first);
     const result = tokeniseRow(row, options);

@@ -262,6 +262,12 @@ Deno.test("rows: labels come along", async () => {
   await assertRejects(() => load([row("good")], { tokenizer }), InputError, 'label is "good"');
   const unlabelled = () => load([{ prompt: "a", completion: " b" }], { tokenizer, kinds: ["labelled"] });
   await assertRejects(unlabelled, InputError, "Wanted: {prompt, completion, label}");
+  for (const ask of ["the river", [user("the river")]]) { // a pair is two of them
+    const pair = { prompt: ask, chosen: " yes", rejected: " no" };
+    const { examples } = await load([pair], { tokenizer, kinds: ["labelled"] });
+    assertEquals(examples.map(({ label }) => label), [true, false]);
+    assertEquals(examples.map((e) => shown(e, tokenizer)[1]!.slice(0, 5)), ["[ yes", "[ no<"]);
+  }
 });
 
 Deno.test("rows: columns under other names", async () => {
