@@ -4,20 +4,32 @@
 import { InputError } from "../errors.ts";
 import { appendText, createDirectory, exists, makeDirectory, readTextIfPresent } from "../io/files.ts";
 import { type Lock, takeLock } from "../io/lock.ts";
+import { nameOf } from "../io/paths.ts";
 import { checkOutputDirectory } from "../io/output.ts";
 import { writeWhole } from "../io/whole.ts";
+import { listCheckpoints } from "./checkpoint.ts";
 
 /** Makes sure that the directory can be there and that no other run would be overwritten. */
 export async function checkRunDir(runDir: string, options: { resume: boolean }): Promise<void> {
   await checkOutputDirectory(runDir);
   if (options.resume) return;
-  for (const name of ["config.json", "metrics.jsonl", "model"]) {
-    if (!await exists(`${runDir}/${name}`)) continue;
-    throw new InputError(
-      `Starting a run in ${runDir}: it already holds another run (${name} is there). ` +
-        "Choose another output_dir, or continue that run with resume.",
-    );
-  }
+  const name = await foundOf(runDir);
+  if (name === undefined) return;
+  throw new InputError(
+    `Starting a run in ${runDir}: it already holds another run (${name} is there). ` +
+      "Choose another output_dir, or continue that run with resume.",
+  );
+}
+
+/** What would be lost if a run began in a directory; a run that ended before its first step leaves nothing. */
+async function foundOf(runDir: string): Promise<string | undefined> {
+  const checkpoint = (await listCheckpoints(runDir)).at(-1)?.path;
+  if (checkpoint !== undefined) return nameOf(checkpoint);
+  if (await exists(`${runDir}/model`)) return "model";
+  if (await readTextIfPresent(`${runDir}/metrics.jsonl`)) return "metrics.jsonl";
+  // a directory may also be something else's, a model's perhaps
+  const isRun = /"data_hash"/.test(await readTextIfPresent(`${runDir}/config.json`) ?? '"data_hash"');
+  return isRun ? undefined : "config.json";
 }
 
 /** A directory that this process alone trains in. */

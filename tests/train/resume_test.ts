@@ -226,6 +226,27 @@ Deno.test("resuming", async (t) => {
   });
 });
 
+Deno.test("a run may begin where one ended before its first step, not where one has been, nor in a model's directory", () =>
+  inTempDir(async (dir) => {
+    const controller = new AbortController();
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === "phase" && event.name === "reference") controller.abort();
+    };
+    const options = { ...base, output_dir: `${dir}/run`, max_steps: 1, save_steps: undefined };
+    await assertRejects(() => train(options, { onEvent, signal: controller.signal }), DOMException);
+    assert(names(`${dir}/run`).includes("config.json"));
+    assertEquals((await train({ ...options, seed: 5 })).metrics.at(-1)!.step, 1);
+    const { message } = await assertRejects(() => train(options), InputError);
+    assertMatch(message, /holds another run \(model is there\)/);
+    await copyRun(fixturePath("llama/policy"), `${dir}/policy`);
+    const there = train({ ...options, output_dir: `${dir}/policy` });
+    assertMatch((await assertRejects(() => there, InputError)).message, /config.json is there/);
+    await Deno.mkdir(`${dir}/half`);
+    await copyRun(fixturePath("llama/policy"), `${dir}/half/checkpoint-3`);
+    const half = train({ ...options, output_dir: `${dir}/half` });
+    assertMatch((await assertRejects(() => half, InputError)).message, /checkpoint-3 is there/);
+  }));
+
 Deno.test("runs that start in the same second get directories of their own", () =>
   inTempDir(async (dir) => {
     const here = Deno.cwd();
