@@ -1,6 +1,7 @@
 /**
  * A row of known shape to an example: its ids within `max_length`, or why it is dropped.
  */
+import { InputError } from "../errors.ts";
 import { encodeRow } from "./encode.ts";
 import type { EncodedRow, Encoder } from "./encoded.ts";
 import type { DataRow, RowNote } from "./rows.ts";
@@ -32,7 +33,7 @@ export interface TokenisedRow {
 /** One row, tokenised, cut and judged. */
 export function tokeniseRow(row: DataRow, options: TokeniseOptions): TokenisedRow {
   const { unused } = row;
-  const parts = withoutTail(encodeRow(row, options), options);
+  const parts = withoutTail(encoded(row, options), options);
   const { prompt, straddles } = parts;
   const drop = (dropped: DropReason): TokenisedRow => {
     return { dropped, straddles, truncated: false, notes: [], unused };
@@ -50,6 +51,16 @@ export function tokeniseRow(row: DataRow, options: TokeniseOptions): TokenisedRo
   const label = row.label === undefined ? {} : { label: row.label };
   const example = { index: row.index, prompt, completions, ...(scored ? { scored } : {}), ...label };
   return { example, straddles, truncated, notes, unused };
+}
+
+/** The row's ids; what its text cannot have is said with the row's place. */
+function encoded(row: DataRow, options: TokeniseOptions): EncodedRow {
+  try {
+    return encodeRow(row, options);
+  } catch (error) {
+    if (!(error instanceof InputError) || error.message.startsWith(row.where)) throw error;
+    throw new InputError(`${row.where}: ${error.message}`, { cause: error });
+  }
 }
 
 type Answers = Pick<EncodedRow, "completions" | "scored">;

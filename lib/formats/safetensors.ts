@@ -117,13 +117,14 @@ async function readHeader(file: RandomAccessFile) {
   const dataStart = 8 + length;
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") metadata = entry as Record<string, string>;
-    else tensors.set(name, checkEntry(name, entry, { dataStart, sizeBytes, wrong }));
+    else tensors.set(name, checkEntry(name, entry, { path, dataStart, sizeBytes, wrong }));
   }
-  checkCoverage(tensors, { dataStart, sizeBytes, wrong });
+  checkCoverage(tensors, { path, dataStart, sizeBytes, wrong });
   return { tensors, metadata };
 }
 
 interface Frame {
+  readonly path: string;
   readonly dataStart: number;
   readonly sizeBytes: number;
   readonly wrong: (what: string) => InputError;
@@ -131,10 +132,15 @@ interface Frame {
 
 const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
 
-function checkEntry(name: string, entry: unknown, { dataStart, sizeBytes, wrong }: Frame): TensorInfo {
+function checkEntry(name: string, entry: unknown, { path, dataStart, sizeBytes, wrong }: Frame): TensorInfo {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
   if (typeof dtype !== "string" || !Object.hasOwn(ITEM_SIZE, dtype)) {
-    throw wrong(`tensor "${name}" has the unknown dtype ${JSON.stringify(dtype)}`);
+    throw new InputError(
+      `${path}: tensor "${name}" is stored as ${
+        JSON.stringify(dtype)
+      }, a dtype that is not known here; F32, F16 or BF16 ` +
+        "is needed. Convert the weights first.",
+    );
   }
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     throw wrong(`tensor "${name}" has no valid shape (${JSON.stringify(shape)})`);

@@ -7,7 +7,7 @@ import { type ExampleOptions, type ExampleSet, loadExamples } from "../../lib/da
 import type { Example } from "../../lib/data/types.ts";
 import { readDataRows } from "../../lib/data/rows.ts";
 import { readRows } from "../../lib/data/source.ts";
-import { loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
+import { boundTokenizer, loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { inspect, parseRowSelection } from "../../lib/commands/inspect.ts";
 
@@ -389,4 +389,18 @@ Deno.test("inspect: tokens with ids, the boundary and what is scored", async () 
   assertEquals(parseRowSelection("0, 3-5"), [[0, 0], [3, 5]]);
   const backwards = () => Promise.resolve().then(() => parseRowSelection("5-3"));
   await assertRejects(backwards, InputError, "no selection of rows");
+});
+
+Deno.test("rows: Python's NaN harms nobody who does not read it; a row's tokens are named with its place", async () => {
+  const tokenizer = await loadTokenizer(model("llama"));
+  const row = (more: string) => `{"prompt":"the \\"NaN\\"","chosen":" river","rejected":" rive",${more}}`;
+  const plain = await load(row('"score":1'), { tokenizer });
+  const odd = await load(row('"score":NaN,"range":[-Infinity,Infinity]'), { tokenizer });
+  assertEquals(odd.hash, plain.hash);
+  await assertRejects(() => load('{"prompt":NaN,"chosen":" a","rejected":" b"}', { tokenizer }), InputError);
+  await assertRejects(() => load(row('"score":nan'), { tokenizer }), InputError, "not valid JSON");
+  const { vocabSize } = tokenizer, last = tokenizer.decode([vocabSize - 1]);
+  const bound = boundTokenizer(tokenizer, vocabSize - 1);
+  const rows = [{ text: "the" }, { text: `a${last}` }];
+  await assertRejects(() => load(rows, { tokenizer: bound }), InputError, "rows.jsonl:2: ");
 });

@@ -165,7 +165,7 @@ Deno.test("safetensors: every lie of a header is named", async (t) => {
     "no object": [fileOf("[]", 0), "not a JSON object"],
     "unknown dtype": [
       fileOf({ a: { ...f32(0, 4), dtype: "F4" } }, 4),
-      'tensor "a" has the unknown dtype "F4"',
+      'tensor "a" is stored as "F4", a dtype that is not known',
     ],
     "bad shape": [fileOf({ a: f32(0, 4, [-1]) }, 4), 'tensor "a" has no valid shape'],
     "bad offsets": [

@@ -29,7 +29,7 @@ BLOCKS = [(0x20, 0x7F)] * 3 + [
 SPECIALS = ["<s>", "</s>", "<unk>", "<tool>", "river", "é", "  ", "[X]", "Day"]
 
 
-def strings(count=2000):
+def strings(count=2000, specials=None):
     rng = random.Random(7)
     out = ["", " ", "\n", "a" * 300, " " * 40 + "x", "\n" * 20]
     while len(out) < count:
@@ -48,7 +48,7 @@ def strings(count=2000):
             elif kind < 0.83:
                 parts.append(str(rng.randrange(10 ** rng.randrange(1, 9))))
             elif kind < 0.92:
-                parts.append(rng.choice(SPECIALS))
+                parts.append(rng.choice(specials or SPECIALS))
             else:
                 parts.append(rng.choice("ab,.;:!?'\"-_=+*/\\|<>()[]{}#@$%^&~`") * rng.randrange(1, 4))
         text = "".join(parts)
@@ -266,4 +266,5 @@ def main():
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()

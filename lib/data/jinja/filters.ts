@@ -11,7 +11,8 @@ import { parseFloating, parseInteger, round } from "./numbers.ts";
 import { int, numberOf } from "./operators.ts";
 import { percentFormat } from "./percent.ts";
 import type { Runtime } from "./runtime.ts";
-import { capitalize, center, replaceText, splitFromEnd, splitLines, strip } from "./str_methods.ts";
+import { center, replaceText, splitFromEnd, splitLines, strip } from "./str_methods.ts";
+import { capitalize } from "./text_case.ts";
 import { str } from "./text_of.ts";
 import {
   Float,

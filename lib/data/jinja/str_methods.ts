@@ -4,6 +4,7 @@
 import { asInt, asText, bind } from "./arguments.ts";
 import { type Budget, TemplateError } from "./errors.ts";
 import { SPACES, trimEnd, trimStart } from "./space.ts";
+import { capitalize, isLower, isTitle, isUpper, KINDS, swapCase, title } from "./text_case.ts";
 import { isPrintable } from "./text_of.ts";
 import { iterate, type Keywords, lengthOf, points, Tuple, typeName, type Value } from "./values.ts";
 
@@ -170,41 +171,9 @@ export function center(text: string, [width, fill]: Value[], budget: Budget): st
   });
 }
 
-export function capitalize(text: string): string {
-  const [first = "", ...rest] = text;
-  return titleCase(first) + rest.join("").toLowerCase();
-}
-
-/** One character as the first of a title: `ß` becomes `Ss`. */
-function titleCase(char: string): string {
-  const [first = "", ...rest] = char.toUpperCase();
-  return first + rest.join("").toLowerCase();
-}
-
-function title(text: string): string {
-  let out = "", inWord = false;
-  for (const char of text) {
-    out += inWord ? char.toLowerCase() : titleCase(char);
-    inWord = /[\p{L}\p{Lt}\p{Nl}]/u.test(char) && char.toLowerCase() !== char.toUpperCase();
-  }
-  return out;
-}
-
-const every = (pattern: RegExp) =>
-  plain((text) => text !== "" && [...text].every((char) => pattern.test(char)));
-const DIGIT = new RegExp(
-  "^[\\p{Nd}\\xb2\\xb3\\xb9\\u1369-\\u1371\\u19da\\u2070\\u2074-\\u2079\\u2080-\\u2089\\u2460-\\u2468\\u2474-\\u247c" +
-    "\\u2488-\\u2490\\u24ea\\u24f5-\\u24fd\\u24ff\\u2776-\\u277e\\u2780-\\u2788\\u278a-\\u2792]$",
-  "u",
-);
-
-function cased(text: string, wanted: RegExp, other: RegExp): boolean {
-  return wanted.test(text) && !other.test(text);
-}
-const LOWER = /\p{Lowercase}/u, UPPER = /[\p{Uppercase}]/u, TITLE = /\p{Lt}/u;
-
-export const isLower = (text: string): boolean => cased(text, LOWER, UPPER) && !TITLE.test(text);
-export const isUpper = (text: string): boolean => cased(text, UPPER, LOWER) && !TITLE.test(text);
+/** Whether the text has characters, all of this kind. */
+const every = (kind: string) =>
+  plain((text) => text !== "" && [...text].every((char) => KINDS[kind].test(char)));
 
 /** By name; `format` and `format_map` are beside, as they look into values. */
 export const STR_METHODS: Readonly<Record<string, Method>> = {
@@ -232,17 +201,17 @@ export const STR_METHODS: Readonly<Record<string, Method>> = {
   }),
   find: method("find", PARTS, (text, args) => find(text, args, false)),
   index: method("index", PARTS, (text, args) => found(find(text, args, false))),
-  isalnum: every(/^[\p{L}\p{N}]$/u),
-  isalpha: every(/^\p{L}$/u),
+  isalnum: every("isalnum"),
+  isalpha: every("isalpha"),
   isascii: plain((text) => /^\p{ASCII}*$/u.test(text)),
-  isdecimal: every(/^\p{Nd}$/u),
-  isdigit: every(DIGIT),
-  isidentifier: every(/^[\p{L}\p{Nl}_\p{Mn}\p{Mc}\p{Nd}\p{Pc}]$/u),
+  isdecimal: every("isdecimal"),
+  isdigit: every("isdigit"),
+  isidentifier: plain((text) => /^[\p{L}\p{Nl}_][\p{L}\p{Nl}_\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u.test(text)),
   islower: plain(isLower),
-  isnumeric: every(/^\p{N}$/u),
+  isnumeric: every("isnumeric"),
   isprintable: plain((text) => [...text].every(isPrintable)),
   isspace: plain((text) => ALL_SPACE.test(text)),
-  istitle: plain((text) => text === title(text) && (UPPER.test(text) || TITLE.test(text))),
+  istitle: plain(isTitle),
   isupper: plain(isUpper),
   join: method("join", ["iterable"], (text, [items], budget) => {
     const parts: string[] = [];
@@ -307,9 +276,7 @@ export const STR_METHODS: Readonly<Record<string, Method>> = {
     (text, args) => hasEnd(text, args, (inner, one) => inner.startsWith(one)),
   ),
   strip: method("strip", ["chars"], (text, [chars]) => strip(text, chars, "both")),
-  swapcase: plain((text) =>
-    [...text].map((char) => char === char.toLowerCase() ? char.toUpperCase() : char.toLowerCase()).join("")
-  ),
+  swapcase: plain(swapCase),
   title: plain(title),
   upper: plain((text) => text.toUpperCase()),
   zfill: method("zfill", ["width"], (text, [width], budget) => {

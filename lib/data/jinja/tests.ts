@@ -4,7 +4,7 @@
 import { TemplateError } from "./errors.ts";
 import { binary, compares, equals, numberOf } from "./operators.ts";
 import type { Runtime } from "./runtime.ts";
-import { isLower, isUpper } from "./str_methods.ts";
+import { isLower, isUpper } from "./text_case.ts";
 import { str } from "./text_of.ts";
 import {
   Callable,

@@ -33,11 +33,27 @@ export function parsed(row: StoredRow): RawRow {
   try {
     return { index, where, value: JSON.parse(text) };
   } catch (error) {
+    const value = withoutNumbersThatAreNone(text);
+    if (value !== undefined) return { index, where, value };
     throw new InputError(
       `${where}: not valid JSON (${
         (error as Error).message
       }). A row must be one JSON object; mend or delete it.`,
     );
+  }
+}
+
+/** Python writes NaN and Infinity, which JSON does not know: null stands for them, so that only who reads them minds. */
+function withoutNumbersThatAreNone(text: string): unknown {
+  const tame = text.replace(
+    /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g,
+    (found) => found[0] === '"' ? found : "null",
+  );
+  if (tame === text) return undefined;
+  try {
+    return JSON.parse(tame);
+  } catch {
+    return undefined;
   }
 }
 
