@@ -75,21 +75,25 @@ export async function resolveDataset(
   const repository = await openRepository("dataset", name, hooks);
   // what a whole copy consists of is only known from the listing, which is kept for when the hub is away
   const commit = await currentCommit(repository, {
-    isWhole: (commit) => repository.cache.has(commit, COMPLETE),
+    isWhole: async (commit) => {
+      const kept = (await repository.cache.note(commit, FILES))?.split("\n").filter(accepts);
+      const there = await Promise.all(kept?.map((file) => repository.cache.has(commit, file)) ?? []);
+      return there.length > 0 && there.every((is) => is);
+    },
     fetch: async ({ commit, files }) => {
       const wanted = files.filter(accepts);
       if (wanted.length === 0) {
         repository.fail(`it holds no data file that is read (${files.slice(0, 8).join(", ")})`);
       }
       for (const file of wanted) await repository.fetch(commit, file);
-      await repository.cache.mark(commit, COMPLETE);
+      await repository.cache.setNote(commit, { file: FILES, text: files.join("\n") });
     },
   });
   return repository.cache.snapshot(commit);
 }
 
-/** Beside a data set's files once all have come. */
-const COMPLETE = ".mipo-complete";
+/** Beside a data set's files: what the hub listed, a line for each. */
+const FILES = ".mipo-files";
 
 async function openRepository(type: RepositoryType, text: string, hooks: DownloadHooks): Promise<Repository> {
   const [, name, revision = "main"] = NAME.exec(text)!;

@@ -21,6 +21,7 @@ import { type Judging, resolveJudging } from "./best.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
 import { longestInput } from "./step.ts";
+import { endTokens } from "../generate/end_tokens.ts";
 import { readSets } from "./read_sets.ts";
 import type { Packing } from "./reference.ts";
 import { checkOptions, checkPresent, findRun, openResumePoint, type ResumePoint } from "./resume.ts";
@@ -57,6 +58,8 @@ export interface TrainJob {
   readonly ref_model_hash: string | null;
   /** What goes along with the model into every directory that the run writes. */
   readonly tokenizerFiles: TokenizerFiles;
+  /** The tokens that answers end with. */
+  readonly endIds: readonly number[];
 }
 
 /** A run whose directory this process alone writes to. */
@@ -131,6 +134,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     model_hash,
     ref_model_hash,
     tokenizerFiles: await readTokenizerFiles(policy.tokenizerPath),
+    endIds: await endTokens(policy, tokenizer),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
 import { loadWeights } from "../load/model.ts";
 import { type RunHooks, throwIfAborted } from "../events.ts";
+import { checkScores } from "./finite.ts";
 import { referenceGap } from "./metrics.ts";
 import { mismatchedExample, mismatchedPartners } from "./mismatched.ts";
 import { ReferenceFile, referenceKey, type ScoredItem } from "./reference_file.ts";
@@ -80,6 +81,7 @@ async function computeMissing(
       if (!items.every((item) => file.has(item))) {
         const members = items.map((item) => exampleOf(examples, item, job.packing));
         const sums = (await scoreBatch(scorer, members, job.packing)).map((score) => score.sums);
+        checkScores(members, sums, (job.reference ?? job.policy).path);
         await file.append({ items, sums, K: gapsOf(members, sums) });
       }
       hooks.onEvent?.({ type: "phase", name: "reference", done: done += items.length, total, unit: "rows" });

@@ -3,7 +3,6 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { ParamStore } from "../model/params.ts";
-import { endTokens } from "../generate/end_tokens.ts";
 import { complete, type PromptIds } from "../generate/complete.ts";
 import type { RunHooks } from "../events.ts";
 import type { Answers, Sample, TakenSamples } from "../events.ts";
@@ -50,7 +49,7 @@ export async function takeSamples(
       topP: 1,
       seed: 0,
       compute: "f32",
-      eosIds: await endTokens(policy, tokenizer),
+      eosIds: job.endIds,
     },
     hooks,
     unit: "answers",

@@ -16,7 +16,7 @@ import { Scorer } from "./scorer.ts";
 import { checkTimestamps, profileStep, profileText } from "./profile.ts";
 import { BestSoFar } from "./best.ts";
 import { evaluateSet } from "./evaluation.ts";
-import { checkStep } from "./finite.ts";
+import { checkScores, checkStep } from "./finite.ts";
 import { Keeper, type Progress, recordOptions } from "./keeper.ts";
 import { pairsText, Watcher } from "./watch.ts";
 import { apartMetrics } from "./apart.ts";
@@ -167,6 +167,8 @@ class TrainRun {
       const result = profiled ?? await engine.finish();
       const { scored, gpuLoss } = readStep(this.rows.train, plan, result);
       if (step === 0) {
+        const sums = scored.map(({ inputs }) => [inputs.chosen, inputs.rejected]);
+        checkScores(scored, sums, job.policy.path);
         checkFirstStep(scored, gpuLoss, {
           objective: job.objective,
           compute: options.compute_dtype,

@@ -230,6 +230,8 @@ Deno.test("hub: a data set's files, and a whole copy of it where the hub is away
       );
       await hub.close();
       assertEquals(await resolveDataset("org/tiny", { accepts }), path);
+      const others = { accepts: (file: string) => file.endsWith(".png") };
+      await assertRejects(() => resolveDataset("org/tiny", others), InputError, "could not be reached");
     });
   }));
 

@@ -99,6 +99,19 @@ Deno.test("weights that overflow are the model's fault, said by score and genera
       InputError,
     );
     assertMatch(scoring.message, /Scoring with \S+model: row 0 .* the weights hold values so large/);
+    for (const loss_type of ["mipo", "simpo"] as const) {
+      const options = {
+        model,
+        data: fixturePath("llama/pairs.jsonl"),
+        output_dir: `${dir}/${loss_type}`,
+        loss_type,
+      };
+      const training = await assertRejects(
+        () => train({ ...options, max_steps: 1, tune: false }),
+        InputError,
+      );
+      assertMatch(training.message, /Scoring with \S+model: row \d+ .* the weights hold values so large/);
+    }
     const generating = await assertRejects(
       () => generate({ model, prompt: "Q:", max_new_tokens: 2 }),
       InputError,

@@ -87,9 +87,14 @@ export class RepositoryCache {
     }
   }
 
-  /** Puts an empty file of ours into a snapshot, to know it by. */
-  async mark(commit: string, file: string): Promise<void> {
-    await writeWhole(`${this.snapshot(commit)}/${file}`, "");
+  /** A text of ours that lies in a snapshot. */
+  note(commit: string, file: string): Promise<string | undefined> {
+    return readTextIfPresent(`${this.snapshot(commit)}/${file}`);
+  }
+
+  /** Puts a text of ours into a snapshot. */
+  async setNote(commit: string, { file, text }: { file: string; text: string }): Promise<void> {
+    await writeWhole(`${this.snapshot(commit)}/${file}`, text);
   }
 
   /** Removes a snapshot's file that turned out not to be what it should. */
