@@ -1,5 +1,9 @@
 // A matrix as kernels read it, bound at AT under NAME: by texels, which are 16 bytes of a row: four f32 (FORMAT 0), or
 // eight bf16 (1) or f16 (2), an even element in the low half of its word; from a storage texture (TEXTURE) or a buffer.
+//
+// ggml's block formats (3: q8_0, 4: q4_0, 5: q4_1; lib/ops/quantized.ts lays them out) come from a buffer of words: a
+// row's values, then its scales, one for 32 values. What stands for a texel is made of eight values: their words in x
+// and y, the bits of scale and minimum in z and w. All zeros are a texel of zeros here, too.
 #if TEXTURE
 #if FORMAT == 0
 @group(0) @binding(${AT}) var ${NAME}: texture_storage_2d<rgba32float, read>;
@@ -9,8 +13,12 @@
 #else
 #if FORMAT == 0
 @group(0) @binding(${AT}) var<storage, read> ${NAME}: array<vec4<f32>>;
-#else
+#end
+#if FORMAT == 1 || FORMAT == 2
 @group(0) @binding(${AT}) var<storage, read> ${NAME}: array<vec4<u32>>;
+#end
+#if FORMAT > 2
+@group(0) @binding(${AT}) var<storage, read> ${NAME}: array<u32>;
 #end
 #end
 #if FORMAT == 0
@@ -19,12 +27,31 @@ alias ${NAME}_texel = vec4<f32>;
 alias ${NAME}_texel = vec4<u32>;
 #end
 
-// `stride`: texels of a row in a buffer.
+// `stride`: texels of a row in a buffer; of block formats words.
 fn ${NAME}_at(row: u32, texel: u32, stride: u32) -> ${NAME}_texel {
 #if TEXTURE
   return textureLoad(${NAME}, vec2(texel, row));
 #else
+#if FORMAT < 3
   return ${NAME}[row * stride + texel];
+#end
+#if FORMAT == 3
+  let values = row * stride;
+  let scales = values + stride - (stride + 16u) / 17u;
+  let scale = unpack2x16float(${NAME}[scales + texel / 8u])[(texel / 4u) & 1u];
+  return vec4(${NAME}[values + 2u * texel], ${NAME}[values + 2u * texel + 1u], bitcast<u32>(scale), 0u);
+#end
+#if FORMAT == 4
+  let values = row * stride;
+  let scales = values + stride - (stride + 8u) / 9u;
+  let scale = unpack2x16float(${NAME}[scales + texel / 8u])[(texel / 4u) & 1u];
+  return vec4(${NAME}[values + texel], 0u, bitcast<u32>(scale), 0u);
+#end
+#if FORMAT == 5
+  let values = row * stride;
+  let scale = unpack2x16float(${NAME}[values + stride / 5u * 4u + texel / 4u]);
+  return vec4(${NAME}[values + texel], 0u, bitcast<u32>(scale.x), bitcast<u32>(scale.y));
+#end
 #end
 }
 
@@ -32,12 +59,22 @@ fn ${NAME}_at(row: u32, texel: u32, stride: u32) -> ${NAME}_texel {
 fn ${NAME}_quad(texel: ${NAME}_texel, quad: u32) -> vec4<f32> {
 #if FORMAT == 0
   return texel;
-#else
-  let words = select(texel.xy, texel.zw, quad == 1u);
+#end
 #if FORMAT == 1
+  let words = select(texel.xy, texel.zw, quad == 1u);
   return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
-#else
+#end
+#if FORMAT == 2
+  let words = select(texel.xy, texel.zw, quad == 1u);
   return vec4(unpack2x16float(words.x), unpack2x16float(words.y));
 #end
+#if FORMAT == 3
+  return vec4<f32>(unpack4xI8(select(texel.x, texel.y, quad == 1u))) * bitcast<f32>(texel.z);
+#end
+#if FORMAT == 4
+  return (vec4<f32>(unpack4xU8((texel.x >> (4u * quad)) & 0x0f0f0f0fu)) - 8.0) * bitcast<f32>(texel.z);
+#end
+#if FORMAT == 5
+  return vec4<f32>(unpack4xU8((texel.x >> (4u * quad)) & 0x0f0f0f0fu)) * bitcast<f32>(texel.z) + bitcast<f32>(texel.w);
 #end
 }
