@@ -7,13 +7,18 @@ struct Params {
   row_extent: u32, depth_extent: u32,
   left_row: u32, left_depth: u32, right_column: u32, right_depth: u32,
   left_first: u32, result_first: u32, result_stride: u32,
+  right_width: u32, right_stride: u32, // columns of the right matrix, and of block formats words of a row
 }
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> left: array<f32>;
 #if RIGHT == 0
 @group(0) @binding(3) var<storage, read> right: array<f32>;
-#else
+#end
+#if RIGHT == 1 || RIGHT == 2
 @group(0) @binding(3) var<storage, read> right: array<u32>;
+#end
+#if RIGHT > 2
+#include operand NAME=right AT=3 FORMAT=RIGHT TEXTURE=0
 #end
 #include matmul_epilogue
 
@@ -29,7 +34,7 @@ fn rounded(value: f32) -> f32 {
 #end
 }
 
-// What is stored in 16 bits is not rounded again.
+// What is stored in fewer bits is not rounded again.
 fn load_right(at: u32) -> f32 {
 #if RIGHT == 0
   return rounded(right[at]);
@@ -39,6 +44,11 @@ fn load_right(at: u32) -> f32 {
 #end
 #if RIGHT == 2
   return unpack2x16float(right[at / 2u])[at & 1u];
+#end
+#if RIGHT > 2
+  let column = at % params.right_width;
+  let texel = right_at(at / params.right_width, column / 8u, params.right_stride);
+  return right_quad(texel, (column / 4u) & 1u)[column & 3u];
 #end
 }
 

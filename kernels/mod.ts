@@ -38,6 +38,7 @@ import pack from "./pack.wgsl" with { type: "text" };
 import adamw from "./adamw.wgsl" with { type: "text" };
 import adapter_collapse from "./adapter_collapse.wgsl" with { type: "text" };
 import adapter_expand from "./adapter_expand.wgsl" with { type: "text" };
+import dequantize from "./dequantize.wgsl" with { type: "text" };
 import embedding from "./embedding.wgsl" with { type: "text" };
 import embedding_sum from "./embedding_sum.wgsl" with { type: "text" };
 import gradnorm from "./gradnorm.wgsl" with { type: "text" };
@@ -108,6 +109,7 @@ export const kernels: Readonly<Record<string, string>> = {
   gradnorm_total,
   gradnorm,
   embedding_sum,
+  dequantize,
   embedding,
   adamw,
   adapter_collapse,

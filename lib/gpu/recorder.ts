@@ -6,7 +6,15 @@
 import type { Gpu } from "./device.ts";
 import { type Access, packParams, type Shader, shaderFor } from "./shader.ts";
 import type { Constants } from "./template.ts";
-import { BYTES, type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
+import {
+  BYTES,
+  type Dtype,
+  type ExtentIndex,
+  isQuantized,
+  makeTensor,
+  residentTensor,
+  type Tensor,
+} from "./tensor.ts";
 
 /** A texture's texels, and what they hold where that does not follow from the format (bf16 in `rgba32uint`). */
 export interface TextureSize {
@@ -197,6 +205,7 @@ export class Recorder {
   image(tensor: Tensor): Tensor | null {
     const [rows = 1, columns = 1] = tensor.shape;
     const { dtype, extent } = tensor;
+    if (isQuantized(dtype)) return null;
     const rowBytes = columns * BYTES[dtype];
     const width = rowBytes / 16;
     const most = this.gpu.limits.maxTextureDimension2D;

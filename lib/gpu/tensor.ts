@@ -7,11 +7,35 @@
  */
 import { createBuffer, type Gpu, readBuffer, requireDevice } from "./device.ts";
 
-/** `bf16` and `f16` are two values packed in a u32, the even column in the low half. */
-export type Dtype = "f32" | "u32" | "bf16" | "f16";
+/** Types whose elements have bytes of their own; `bf16` and `f16` are two in a u32, the even column in the low half. */
+export type ScalarType = "f32" | "u32" | "bf16" | "f16";
+
+/** ggml's block formats, laid out for kernels by rows (lib/ops/quantized.ts). */
+export type Quantized = "q8_0" | "q4_0" | "q4_1";
+
+/** What a tensor's elements are. */
+export type Dtype = ScalarType | Quantized;
 
 /** Bytes of an element. */
-export const BYTES: Readonly<Record<Dtype, number>> = { f32: 4, u32: 4, bf16: 2, f16: 2 };
+export const BYTES: Readonly<Record<ScalarType, number>> = { f32: 4, u32: 4, bf16: 2, f16: 2 };
+
+/** Values under one scale in a block format. */
+export const BLOCK = 32;
+
+/** Words (u32) of a block's values. */
+export const BLOCK_WORDS: Readonly<Record<Quantized, number>> = { q8_0: 8, q4_0: 4, q4_1: 4 };
+
+/** Whether a type is a block format. */
+export function isQuantized(dtype: string): dtype is Quantized {
+  return Object.hasOwn(BLOCK_WORDS, dtype);
+}
+
+/** Bytes of a row: of a block format its values, then the scales, two f16 to a word; of q4_1 scale and minimum share one. */
+export function rowBytes(columns: number, dtype: Dtype): number {
+  if (!isQuantized(dtype)) return columns * BYTES[dtype];
+  const blocks = columns / BLOCK;
+  return 4 * (blocks * BLOCK_WORDS[dtype] + (dtype === "q4_1" ? blocks : Math.ceil(blocks / 2)));
+}
 
 /** Which entry of the batch's counts bounds a tensor's rows at run time (see `Recorder.counts`). */
 export const Extent = { tokens: 0, targets: 1, segments: 2, uniques: 3, examples: 4 } as const;
@@ -59,6 +83,7 @@ export function elementCount(shape: readonly number[]): number {
 
 /** Bytes of a shape; a bf16 row is padded to a whole u32 only at the end of the tensor. */
 export function byteSize(shape: readonly number[], dtype: Dtype): number {
+  if (isQuantized(dtype)) return elementCount(shape.slice(0, -1)) * rowBytes(shape.at(-1) ?? 1, dtype);
   return Math.ceil(elementCount(shape) * BYTES[dtype] / 4) * 4;
 }
 

@@ -27,7 +27,7 @@ export interface DecodeVariant {
 }
 
 /** How a product reads its weights: in a format (f32 unless it says so) from a buffer or a texture. */
-export type WeightForm = `${"" | "bf16 " | "f16 "}${"buffer" | "image"}`;
+export type WeightForm = `${"" | `${Exclude<Format, "f32">} `}${"buffer" | "image"}`;
 
 /** A product while decoding, see {@link decodeLinear}. */
 export interface DecodeProblem {
@@ -120,7 +120,7 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   const tile = chooseTile(rec.gpu, { B, N, D, VEC, swiglu, norm: norm !== undefined }, variant);
   const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
   const texture = form.endsWith("image");
-  const format = form.startsWith("bf16") ? "bf16" : form.startsWith("f16") ? "f16" : "f32";
+  const format = form.includes(" ") ? form.split(" ")[0] as Format : "f32";
   const constants = {
     VEC,
     ...tile,

@@ -3,7 +3,7 @@
  * vocabulary (`lib/model/head.ts` goes over them), so that `[N, V]` logits are never stored.
  */
 import type { Recorder } from "../gpu/recorder.ts";
-import { BYTES, Extent, type Tensor } from "../gpu/tensor.ts";
+import { Extent, rowBytes, type Tensor } from "../gpu/tensor.ts";
 import { sumRows, takeRows } from "./embedding.ts";
 import { expectShape, lanesFor, rowParams, rowsOp, type RowVariant, spreadRows } from "./rows.ts";
 
@@ -121,7 +121,7 @@ export function chunkSize(rec: Recorder, w: Tensor, { N, chunk }: { N: number; c
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = rec.gpu.limits;
   const most = Math.min(
     chunk ?? Math.min(CHUNK_COLUMNS, LOGITS_BYTES / (4 * Math.max(1, N))),
-    maxStorageBufferBindingSize / (BYTES[w.dtype] * D), // the window of w
+    maxStorageBufferBindingSize / rowBytes(D, w.dtype), // the window of w
     // Matrix products on software adapters read textures: a window beyond their size would miss that path.
     rec.gpu.adapterClass === "software" ? maxTextureDimension2D : Infinity,
   );

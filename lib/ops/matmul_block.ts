@@ -67,7 +67,10 @@ function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void 
 /** Both inputs from buffers. */
 function bufferOperands(rec: Recorder, { left, right, precision }: MatmulProblem): [Tensor, Tensor] {
   const read = (matrix: Tensor) =>
-    operand(rec, matrix, { format: readFormat(matrix, precision), texture: false });
+    operand(rec, matrix, {
+      format: readFormat(matrix, { precision, texture: false }),
+      texture: false,
+    });
   return [read(left), read(right)];
 }
 

@@ -2,7 +2,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import { FORMAT, storedFormat } from "./operand.ts";
+import { FORMAT, storedFormat, strideOf } from "./operand.ts";
 import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
 
 /** Records a product with the simple kernel; under `bf16` it rounds its inputs as it loads them. */
@@ -31,6 +31,8 @@ export function recordSimple(rec: Recorder, problem: MatmulProblem): void {
       left_first: problem.leftFirst ?? 0,
       result_first: problem.resultFirst ?? 0,
       result_stride: problem.resultStride ?? columns,
+      right_width: problem.right.shape[1]!,
+      right_stride: strideOf(problem.right),
     },
     grid: grid1d(rec.gpu, Math.ceil(Math.ceil(rows / 4) * Math.ceil(columns / 4) / 64)),
     flops: 2 * rows * columns * depth,

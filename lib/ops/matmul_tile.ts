@@ -1,6 +1,6 @@
 /** The register-tile family of the matrix product: no workgroup memory, inputs from texture images or buffers. */
 import type { Recorder } from "../gpu/recorder.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { isQuantized, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
 import type { MatmulLayout, MatmulProblem } from "./matmul_problem.ts";
@@ -11,6 +11,7 @@ import {
   fitsTexture,
   FORMAT,
   operand,
+  type Precision,
   quadsOf,
   readFormat,
   storedFormat,
@@ -41,9 +42,10 @@ export function tileVariant(source: "image" | "buffer", tm: number, tn: number):
 }
 
 function supports(rec: Recorder, problem: MatmulProblem, tile: Tile): boolean {
-  const { layout, rows, columns, depth, left, right, precision } = problem;
+  const { layout, rows, columns, depth, left, right } = problem;
   const { tm, tn, source } = tile;
-  const [ofLeft, ofRight] = texelsOf(problem);
+  const precision = roundedTo(problem, tile);
+  const [ofLeft, ofRight] = texelsOf(problem, tile);
   // Results are stored four columns at a time; the rows of a batch in use come in multiples of 8.
   if (columns % 4 !== 0) return false;
   const fitTextures = fitsTexture(rec, left, ofLeft) && fitsTexture(rec, right, ofRight);
@@ -59,9 +61,15 @@ function supports(rec: Recorder, problem: MatmulProblem, tile: Tile): boolean {
   return precision === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
 }
 
+/** What f32 inputs are rounded to: beside a texture of blocks' values, which are f32, the left one is f32, too. */
+function roundedTo({ precision, right }: MatmulProblem, { source }: Tile): Precision {
+  return source === "image" && isQuantized(right.dtype) ? "f32" : precision;
+}
+
 /** Elements of a texel of the left matrix and of the right one. */
-function texelsOf({ left, right, precision }: MatmulProblem): [number, number] {
-  return [4 * quadsOf(readFormat(left, precision)), 4 * quadsOf(readFormat(right, precision))];
+function texelsOf(problem: MatmulProblem, tile: Tile): [number, number] {
+  const read = { precision: roundedTo(problem, tile), texture: tile.source === "image" };
+  return [4 * quadsOf(readFormat(problem.left, read)), 4 * quadsOf(readFormat(problem.right, read))];
 }
 
 /**
@@ -74,11 +82,12 @@ function byDepth({ layout, precision, right, leftFirst }: MatmulProblem, { tm, t
 }
 
 function record(rec: Recorder, problem: MatmulProblem, tile: Tile): void {
-  const { layout, rows, columns, precision } = problem;
+  const { layout, rows, columns } = problem;
   const { tm, tn, lanes } = tile;
   const texture = tile.source === "image";
+  const read = { precision: roundedTo(problem, tile), texture };
   const turned = byDepth(problem, tile);
-  const form = (matrix: Tensor) => operand(rec, matrix, { format: readFormat(matrix, precision), texture });
+  const form = (matrix: Tensor) => operand(rec, matrix, { format: readFormat(matrix, read), texture });
   const left = turned ? bf16Columns(rec, problem.left) : form(problem.left);
   const right = turned && layout === "nt" ? bf16Columns(rec, problem.right) : form(problem.right);
   const lx = blockWidth(Math.ceil(columns / tn), tm < 8 ? lanes : 4);

@@ -5,17 +5,32 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { BYTES, makeTensor, type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import {
+  isQuantized,
+  makeTensor,
+  type Quantized,
+  rowBytes,
+  type RowWindow,
+  rowWindows,
+  type Tensor,
+} from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 
 /** What products round float32 inputs to; sums are float32 always. */
 export type Precision = "f32" | "bf16";
 
-/** A texel's elements: four f32, or eight bf16 or f16. */
-export type Format = "f32" | "bf16" | "f16";
+/** A texel's elements: four f32, or eight of any other. */
+export type Format = "f32" | "bf16" | "f16" | Quantized;
 
 /** The constants FORMAT, LEFT and RIGHT. */
-export const FORMAT: Readonly<Record<Format, number>> = { f32: 0, bf16: 1, f16: 2 };
+export const FORMAT: Readonly<Record<Format, number>> = {
+  f32: 0,
+  bf16: 1,
+  f16: 2,
+  q8_0: 3,
+  q4_0: 4,
+  q4_1: 5,
+};
 
 /** Quads of elements in a texel: the constants HL, HR and H. */
 export function quadsOf(format: Format): 1 | 2 {
@@ -24,18 +39,23 @@ export function quadsOf(format: Format): 1 | 2 {
 
 /** The format that a matrix is stored in. */
 export function storedFormat({ dtype }: Tensor): Format {
-  return dtype === "bf16" || dtype === "f16" ? dtype : "f32";
+  return dtype === "u32" ? "f32" : dtype;
 }
 
-/** The format that a product reads a matrix in. */
-export function readFormat(matrix: Tensor, precision: Precision): Format {
+/** The format that a product reads a matrix in; a texture of blocks holds their values in f32. */
+export function readFormat(
+  matrix: Tensor,
+  { precision, texture }: { precision: Precision; texture: boolean },
+): Format {
   const stored = storedFormat(matrix);
+  if (texture && isQuantized(stored)) return "f32";
   return stored === "f32" && precision === "bf16" ? "bf16" : stored;
 }
 
-/** Texels of a row of a form; in a buffer, from one row to the next. */
+/** Texels of a row of a form, of block formats words; in a buffer, from one row to the next. */
 export function strideOf(form: Tensor): number {
-  return Math.floor(form.shape[1]! * BYTES[form.dtype] / 16);
+  const bytes = rowBytes(form.shape[1]!, form.dtype);
+  return isQuantized(form.dtype) ? bytes / 4 : Math.floor(bytes / 16);
 }
 
 /** A matrix in a format, which is its own or bf16, from a texture or a buffer. */
@@ -44,6 +64,7 @@ export function operand(
   matrix: Tensor,
   { format, texture }: { format: Format; texture: boolean },
 ): Tensor {
+  if (isQuantized(matrix.dtype)) return texture ? dequantizedImage(rec, matrix) : matrix;
   if (storedFormat(matrix) !== "f32") return texture ? storedImage(rec, matrix) : matrix;
   if (format === "bf16") return texture ? bf16Image(rec, matrix) : bf16Buffer(rec, matrix);
   return texture ? imageOf(rec, matrix) : matrix;
@@ -56,7 +77,7 @@ export function operand(
 export function bindableRows(gpu: Gpu, matrix: Tensor): RowWindow[] {
   const [rows, columns] = matrix.shape as [number, number];
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = gpu.limits;
-  const bytes = Math.floor(maxStorageBufferBindingSize / Math.max(1, columns * BYTES[matrix.dtype]));
+  const bytes = Math.floor(maxStorageBufferBindingSize / Math.max(1, rowBytes(columns, matrix.dtype)));
   const most = gpu.adapterClass === "software" ? Math.min(bytes, maxTextureDimension2D) : bytes;
   return rowWindows(matrix, most >= rows ? Math.max(1, rows) : Math.max(64, Math.floor(most / 64) * 64));
 }
@@ -127,6 +148,22 @@ function storedImage(rec: Recorder, matrix: Tensor): Tensor {
       grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
     });
     return copy;
+  });
+}
+
+/** A matrix of blocks as a texture of its values, four columns a texel. */
+function dequantizedImage(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.derived(matrix, "dequantized image", (rec) => {
+    const [rows, columns] = matrix.shape as [number, number];
+    const size = { width: columns / 4, height: rows, format: "rgba32float" as const };
+    const image = rec.texture(`${matrix.name}.image`, size, matrix.extent);
+    rec.dispatch("dequantize", {
+      constants: { FORMAT: FORMAT[storedFormat(matrix)] },
+      bind: { source: matrix, image },
+      params: { rows, texels: columns / 8, stride: strideOf(matrix) },
+      grid: grid1d(rec.gpu, Math.ceil(rows * columns / 8 / 64)),
+    });
+    return image;
   });
 }
 

@@ -3,34 +3,10 @@
  * scales. Rows are of whole words, so that a matrix is cut into windows of rows; no value is changed on the way.
  */
 
-/** The block formats that kernels read: 32 values along a row under one scale, q4_1 with a minimum, too. */
-export type Quantized = "q8_0" | "q4_0" | "q4_1";
-
-/** Values in a block. */
-export const BLOCK = 32;
-
-/** Bytes of a block in a file, and words of its values. */
-const BLOCKS: Readonly<Record<Quantized, { readonly bytes: number; readonly words: number }>> = {
-  q8_0: { bytes: 34, words: 8 },
-  q4_0: { bytes: 18, words: 4 },
-  q4_1: { bytes: 20, words: 4 },
-};
-
-/** Whether a name is that of a block format. */
-export function isQuantized(format: string): format is Quantized {
-  return Object.hasOwn(BLOCKS, format);
-}
-
-/** Words (u32) of a row: its values, then its scales, two f16 to a word; of q4_1 scale and minimum share one. */
-export function rowWords(format: Quantized, columns: number): number {
-  const blocks = columns / BLOCK;
-  return blocks * BLOCKS[format].words + (format === "q4_1" ? blocks : Math.ceil(blocks / 2));
-}
+import { BLOCK, BLOCK_WORDS, type Quantized, rowBytes } from "../gpu/tensor.ts";
 
 /** Bytes of a block in a file. */
-export function blockBytes(format: Quantized): number {
-  return BLOCKS[format].bytes;
-}
+export const BLOCK_BYTES: Readonly<Record<Quantized, number>> = { q8_0: 34, q4_0: 18, q4_1: 20 };
 
 /**
  * Rows of ggml's blocks as words. Of q4 blocks, ggml has value i in the low half of byte i and value 16 + i in the high
@@ -41,8 +17,8 @@ export function packRows(
   format: Quantized,
   { rows, columns }: { rows: number; columns: number },
 ): Uint32Array<ArrayBuffer> {
-  const { bytes: size, words } = BLOCKS[format];
-  const [blocks, stride] = [columns / BLOCK, rowWords(format, columns)];
+  const [size, words] = [BLOCK_BYTES[format], BLOCK_WORDS[format]];
+  const [blocks, stride] = [columns / BLOCK, rowBytes(columns, format) / 4];
   const out = new Uint32Array(rows * stride);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let row = 0; row < rows; row++) {

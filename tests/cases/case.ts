@@ -5,7 +5,7 @@
 import type { AdapterClass, Limits } from "../../lib/gpu/device.ts";
 import type { Recorder } from "../../lib/gpu/recorder.ts";
 import { encodeFloats } from "../../lib/formats/dtype.ts";
-import type { Dtype, ExtentIndex, Tensor } from "../../lib/gpu/tensor.ts";
+import type { Dtype, ExtentIndex, Quantized, Tensor } from "../../lib/gpu/tensor.ts";
 
 /** A tensor of a case. */
 export interface CaseTensor {
@@ -13,7 +13,9 @@ export interface CaseTensor {
   /** What it holds before the op runs; without it NaN. */
   readonly data?: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
   /** The data's numbers, all of which it holds exactly, are stored in 16 bits. */
-  readonly stored?: "bf16" | "f16";
+  readonly stored?: "bf16" | "f16" | Quantized;
+  /** Of a block format: the words that the data's numbers are read from. */
+  readonly packed?: Uint32Array<ArrayBuffer>;
   /** Rows in use are bounded by `counts[extent]`. */
   readonly extent?: ExtentIndex;
   /** The op makes it, under the name that it has here; the runner gives it this tensor. */
@@ -97,7 +99,8 @@ export function dtypeOf({ data, stored }: CaseTensor): Dtype {
 }
 
 /** What it holds there, as `dtypeOf` says. */
-export function contentOf({ data, stored }: CaseTensor): CaseTensor["data"] {
+export function contentOf({ data, stored, packed }: CaseTensor): CaseTensor["data"] {
+  if (packed) return packed;
   if (!data || !stored) return data;
   const bytes = encodeFloats(data as Float32Array<ArrayBuffer>, stored === "bf16" ? "BF16" : "F16");
   return new Uint32Array(bytes.slice().buffer);

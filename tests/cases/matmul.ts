@@ -1,10 +1,11 @@
 /** The matrix product in its three layouts, by every family of kernels: a linear layer and its two gradients. */
-import { Extent } from "../../lib/gpu/tensor.ts";
+import { Extent, isQuantized, type Quantized } from "../../lib/gpu/tensor.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
 import type { MatmulLayout } from "../../lib/ops/matmul_problem.ts";
 import type { Precision } from "../../lib/ops/operand.ts";
 import { matmulNN, matmulNT, matmulTN, toBf16, toF16 } from "../reference/matmul.ts";
 import { type CaseTensor, type CaseTensors, type OpCase, spell } from "./case.ts";
+import { quantizedMatrix } from "./quantized.ts";
 import { randomNormal } from "./random.ts";
 
 type Floats = Float32Array<ArrayBuffer>;
@@ -17,7 +18,7 @@ export interface MatmulSizes {
   readonly K: number;
   readonly compute?: Precision;
   /** `nt`, `nn`: how the weights are stored. */
-  readonly stored?: "bf16" | "f16";
+  readonly stored?: "bf16" | "f16" | Quantized;
   /** Bytes that a binding holds at most: larger weights, or gradients of them, come in windows of rows. */
   readonly binding?: number;
   readonly variant?: string;
@@ -93,9 +94,9 @@ function tensorsOf(sizes: MatmulSizes): CaseTensors {
   });
   const weights = (): CaseTensor => {
     const { shape, data } = matrix([N, K], 2);
-    return stored
-      ? { shape, data: (data as Floats).map(stored === "bf16" ? toBf16 : toF16), stored }
-      : { shape, data };
+    if (!stored) return { shape, data };
+    if (isQuantized(stored)) return quantizedMatrix(data as Floats, stored, [N, K]);
+    return { shape, data: (data as Floats).map(stored === "bf16" ? toBf16 : toF16), stored };
   };
   const before = (shape: readonly [number, number]): CaseTensor =>
     sizes.accumulate && earlier !== 0 ? matrix(shape, 5, 1) : { shape };

@@ -102,6 +102,27 @@ const storedRows: MatmulSizes[] = (["bf16", "f16"] as const).flatMap((stored) =>
   )
 );
 
+/** Weights in ggml's block formats: rows of one block, of an odd number, of more than one word of scales. */
+const blocks: MatmulSizes[] = (["q8_0", "q4_0", "q4_1"] as const).flatMap((stored) => [
+  ...(["nt", "nn"] as const).flatMap((layout) =>
+    [...FAMILIES, "image_16x16", "buffer_8x16", "block_128"].flatMap((variant) => [
+      { layout, M: 72, N: 136, K: 224, stored, variant },
+      { layout, M: 24, N: 40, K: 32, stored, variant },
+      // beside a texture of their values inputs are not rounded
+      ...(variant.startsWith("image")
+        ? []
+        : [{ layout, M: 40, N: 64, K: 96, compute: "bf16" as const, stored, variant }]),
+    ])
+  ),
+  ...([["rows_1", 1], ["rows_4", 3], ["buffer_1x8", 1]] as const).map(([variant, M]) => ({
+    ...{ layout: "nt" as const, M, N: 36, K: 160, stored, variant },
+  })),
+  // windows of 64 rows
+  ...["simple", "image_8x8", "block_64"].map((variant) => ({
+    ...{ layout: "nn" as const, M: 16, N: 200, K: 320, stored, variant, binding: 4 * 24 * 320 },
+  })),
+]);
+
 /** Holds 64 rows of 80 numbers, and any other tensor of these cases. */
 const BINDING = 4 * 64 * 80;
 
@@ -133,5 +154,6 @@ export const matmulCases: readonly OpCase[] = [
   ...magnitudes,
   ...stored,
   ...storedRows,
+  ...blocks,
   ...windows,
 ].map(matmulCase);
