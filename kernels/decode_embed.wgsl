@@ -8,6 +8,7 @@ struct Params {
   vocabulary: u32,
   first: u32,
   held: u32,
+  stride: u32, // see operand.wgsl
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -30,6 +31,6 @@ fn main(
   // A token before the window wraps around to a large number.
   let source = token - params.first;
   if (source < params.held) {
-    x[index] = table_lane(source * params.width + index % params.width);
+    x[index] = table_lane(source, index % params.width, params.stride);
   }
 }

@@ -12,6 +12,7 @@ struct Params {
   stride: u32, // columns of y
   offset: u32, // the first of these columns in y
   depth: u32, // loads that a row of W takes: H lanes of x each
+  w_stride: u32, // see operand.wgsl
   elements: f32, // numbers of a row of x
   eps: f32,
 }
@@ -52,7 +53,7 @@ fn add_lanes(lane: u32) {
 #end
 
 fn weights(row: u32, k: u32) -> w_texel {
-  return w_at(row, k, params.depth);
+  return w_at(row, k, params.w_stride);
 }
 
 fn multiply_add(a: Lane, b: Lane, sum: f32) -> f32 {

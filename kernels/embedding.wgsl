@@ -10,6 +10,7 @@ struct Params {
   span: u32, // lanes of an invocation, a multiple of UNROLL
   first: u32,
   held: u32,
+  stride: u32, // see operand.wgsl
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -25,7 +26,7 @@ struct Params {
   }
   for (var i = begin; i < end; i += ${UNROLL}u) {
 #for u in 0..UNROLL
-    y[row * params.width + i + ${u}u] = table_lane(source * params.width + i + ${u}u);
+    y[row * params.width + i + ${u}u] = table_lane(source, i + ${u}u, params.stride);
 #end
   }
 }

@@ -180,7 +180,7 @@ export async function scoreWith(
   });
   const maxLength = model.config.max_position_embeddings;
   const packing = { shape, sharePrompt: options.share_prompt, maxLength };
-  const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
+  const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
   const scorer = await Scorer.create(gpu, {
     params,
     positions: longest,

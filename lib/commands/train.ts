@@ -67,7 +67,7 @@ export const trainShape: ShapeOf<Own> = {
     lora_target_modules: z.union([text(), z.array(text())]).optional().describe(
       "linear layers that get adapters: all-linear (the default: all but lm_head), or names such as q_proj, down_proj",
     ),
-    base_dtype: z.enum(["auto", "f32", "bf16", "f16"]).default("auto").describe(
+    base_dtype: z.enum(["auto", "f32", "bf16", "f16", "q8_0", "q4_0"]).default("auto").describe(
       "how the frozen weights lie in GPU memory; auto: as the model's file has them",
     ),
     use_rslora: z.boolean().default(false).describe(

@@ -38,7 +38,7 @@ export async function withAnswerer<T>(
     const tokenizer = await openTokenizer(model);
     const eosIds = await endTokens(model, tokenizer);
     return await withAdapter(hooks, async (gpu) => {
-      const params = await loadWeights(gpu, model, { ...hooks, trainable: false });
+      const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
       try {
         return await work(async (conversations, settings) => {
           const prompts = conversations.map((messages, index) =>

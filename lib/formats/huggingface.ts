@@ -2,7 +2,7 @@
  * Model directories as Transformers keeps them: `config.json`, weights in safetensors, tokenizer files.
  */
 import { InputError } from "../errors.ts";
-import { type Dtype, encodeFloats, type FloatDtype, TORCH_NAME } from "./dtype.ts";
+import { type FloatDtype, TORCH_NAME } from "./dtype.ts";
 import { isDirectory, isFile } from "../io/files.ts";
 import { describe, readJsonObject, writeJson } from "../io/json.ts";
 import { writeWhole, writeWholeDirectory } from "../io/whole.ts";
@@ -16,7 +16,8 @@ export interface ModelDirectory {
   readonly path: string;
   /** `config.json` as it stands. */
   readonly config: Readonly<Record<string, unknown>>;
-  readonly tensors: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>;
+  /** By Hugging Face's name; `dtype` is safetensors' or, of blocks, ggml's. */
+  readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
   /** The file that the configuration stands in. */
   readonly configFile: string;
   /** The paths of the files that configuration and weights are read from, in name order. */
@@ -64,19 +65,6 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
     shards.forEach((file) => file.close());
     throw error;
   }
-}
-
-/** A tensor's values in 16 bits each: as they are stored where that is their format, else converted. */
-export async function readHalves(
-  directory: ModelDirectory,
-  name: string,
-  format: "bf16" | "f16",
-): Promise<Uint8Array<ArrayBuffer>> {
-  const dtype = format === "bf16" ? "BF16" : "F16";
-  if (directory.readStored && directory.tensors.get(name)?.dtype === dtype) {
-    return await directory.readStored(name);
-  }
-  return encodeFloats(await directory.read(name), dtype);
 }
 
 /** Opens the weight files into `shards`; returns the file that holds each tensor. */

@@ -8,16 +8,17 @@ import { absolutePath, exists } from "../io/files.ts";
 import { resolveModel } from "../io/hub.ts";
 import { readJsonObject } from "../io/json.ts";
 import { nameOf } from "../io/paths.ts";
-import { type ModelDirectory, readHalves } from "../formats/huggingface.ts";
+import type { ModelDirectory } from "../formats/huggingface.ts";
 import { openModelFiles } from "../formats/model_files.ts";
 import { isPeftDirectory } from "../formats/peft.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelConfig } from "../model/config.ts";
 import { parseModelConfig } from "../model/families/mod.ts";
-import { checkShapes, createParams, loadParams, type ParamStore, type Storage } from "../model/params.ts";
+import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
 import type { TensorSource } from "../model/shards.ts";
 import type { RunHooks } from "../events.ts";
 import { baseOf, type OpenLora, openLora, putOn } from "./lora.ts";
+import { type BaseDtype, conversionNotice, readAs, storageOf } from "./storage.ts";
 import { resolveTying } from "./tying.ts";
 
 /** A model whose files are open and checked, with nothing on the GPU yet. */
@@ -177,30 +178,19 @@ export async function loadWeights(
 ): Promise<ParamStore> {
   const { path, config, directory, adapter } = model;
   const storage = storageOf(directory, dtype);
+  const conversions = conversionNotice(directory, dtype);
+  if (conversions) onEvent?.({ type: "notice", text: conversions });
   const params = createParams(gpu, config, { trainable: trainable && !adapter, storage });
   const source: TensorSource = {
     where: path,
     tensors: directory.tensors,
     read: (name) => directory.read(name),
-    readHalves: (name, format) => readHalves(directory, name, format),
+    readAs: (name, format) => readAs(directory, name, format),
   };
   await loadParams(gpu, params, source, {
     onProgress: (done, total) => onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
   });
   return adapter && !base ? await putOn(gpu, params, { lora: adapter, trainable }) : params;
-}
-
-/** `auto`: as the file has it; see the option `base_dtype`. */
-export type BaseDtype = "auto" | "f32" | "bf16" | "f16";
-
-/** Where frozen matrices lie as the file has them, stacked ones of several formats lie in float32. */
-export function storageOf({ tensors }: ModelDirectory, dtype: BaseDtype): Storage {
-  if (dtype !== "auto") return () => dtype;
-  const formats: Readonly<Record<string, "bf16" | "f16">> = { BF16: "bf16", F16: "f16" };
-  return ({ parts }) => {
-    const [first, ...others] = parts.map(({ name }) => formats[tensors.get(name)!.dtype] ?? "f32");
-    return others.every((format) => format === first) ? first! : "f32";
-  };
 }
 
 /** Throws where rows are longer than the model's positions. */

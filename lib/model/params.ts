@@ -3,6 +3,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { BLOCK, isQuantized } from "../gpu/tensor.ts";
 import type { AdapterConfig } from "./adapter_config.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
@@ -70,17 +71,26 @@ export function createParams(
 function groupsOf(config: ModelConfig, trainable: Trainable, storage: Storage): Group[] {
   return modelTable(config).map((tensor): Group => {
     const trained = typeof trainable === "boolean" ? trainable : trainable(tensor);
-    // Kernels read 16 bits by texels of eight.
-    const halves = !trained && tensor.kind === "matrix" && tensor.columns! % 8 === 0;
+    const frozen = !trained && tensor.kind === "matrix";
     return {
       key: tensor.key,
       shape: tensor.shape,
       members: partSpecs(tensor),
       decay: tensor.kind === "matrix",
       trained,
-      dtype: halves ? storage(tensor) : "f32",
+      dtype: frozen ? readable(tensor, storage(tensor)) : "f32",
     };
   });
+}
+
+/** A format that kernels can read this matrix in: 16 bits by texels of eight, blocks of 32 whole. */
+function readable({ key, columns }: ModelTensor, format: Format): Format {
+  if (!isQuantized(format)) return columns! % 8 === 0 ? format : "f32";
+  if (columns! % BLOCK === 0) return format;
+  throw new InputError(
+    `Placing the parameter ${key} in ${format}: its rows have ${columns} values, no multiple of the format's blocks of ` +
+      `${BLOCK}. Take another base_dtype (bf16, f16, f32).`,
+  );
 }
 
 /** The same weights, whose products round their float32 inputs to a precision. */

@@ -7,10 +7,12 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Format } from "../ops/operand.ts";
+import { packRows, scalesOf } from "../ops/quantized.ts";
 import {
   BYTES,
   byteSize,
   elementCount,
+  isQuantized,
   makeTensor,
   readTensor,
   residentTensor,
@@ -76,9 +78,8 @@ export interface ShardSet {
 
 interface Slice {
   readonly shard: number;
-  /** Elements. */
-  readonly offset: number;
-  readonly length: number;
+  readonly offsetBytes: number;
+  readonly dtype: Format;
 }
 
 /** Offsets of bindings must be multiples of so many bytes on some adapters. */
@@ -87,8 +88,11 @@ const ALIGN = 256;
 /** Allocates the tensors, zeroed. */
 export function createShards(gpu: Gpu, groups: readonly Group[]): ShardSet {
   const placed = placeGroups(gpu, groups);
-  const shards = placed.sizes.map(({ length, decay, trained, dtype }, i): Shard => {
-    const make = (part: string) => residentTensor(gpu, `${part} shard ${i}`, [length], { dtype });
+  const shards = placed.sizes.map(({ sizeBytes, decay, trained, dtype }, i): Shard => {
+    // blocks have no place in a flat list of elements: their rows lie in words
+    const flat = isQuantized(dtype) ? "u32" : dtype;
+    const make = (part: string) =>
+      residentTensor(gpu, `${part} shard ${i}`, [sizeBytes / BYTES[flat]], { dtype: flat });
     const moments = trained
       ? { grad: make("gradient"), m: make("first moment"), v: make("second moment") }
       : {};
@@ -96,18 +100,18 @@ export function createShards(gpu: Gpu, groups: readonly Group[]): ShardSet {
   });
   const params = new Map<string, Param>();
   const slices = new Map<string, Slice>();
-  for (const { group, shard, offset } of placed.groups) {
-    const window = (tensor: Tensor, name: string) => flatWindow(tensor, offset, { name, shape: group.shape });
+  for (const { group, shard, offsetBytes } of placed.groups) {
+    const { shape, dtype = "f32" } = group;
+    const window = (tensor: Tensor, name: string) => flatWindow(tensor, offsetBytes, { name, shape, dtype });
     const { param, grad } = shards[shard]!;
     params.set(group.key, {
       value: window(param, group.key),
       ...(grad ? { grad: window(grad, `d ${group.key}`) } : {}),
     });
-    let at = offset;
+    let at = offsetBytes;
     for (const member of group.members) {
-      const length = elementCount(member.shape);
-      slices.set(member.name, { shard, offset: at, length });
-      at += length;
+      slices.set(member.name, { shard, offsetBytes: at, dtype });
+      at += byteSize(member.shape, dtype);
     }
   }
   return { shards, params, slices, specs: groups.flatMap(({ members }) => members) };
@@ -136,7 +140,7 @@ export function shardBytes({ shards }: ShardSet): number {
 }
 
 interface ShardSize {
-  length: number;
+  sizeBytes: number;
   readonly decay: boolean;
   readonly trained: boolean;
   readonly dtype: Format;
@@ -144,7 +148,7 @@ interface ShardSize {
 
 interface Placement {
   readonly sizes: readonly ShardSize[];
-  readonly groups: readonly { readonly group: Group; readonly shard: number; readonly offset: number }[];
+  readonly groups: readonly { readonly group: Group; readonly shard: number; readonly offsetBytes: number }[];
 }
 
 /**
@@ -159,7 +163,6 @@ function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
   const placed = groups.map((group) => {
     const { key, shape, decay, trained, dtype = "f32" } = group;
     const bytes = Math.ceil(byteSize(shape, dtype) / ALIGN) * ALIGN;
-    const length = bytes / BYTES[dtype];
     if (bytes > maxBufferSize) {
       throw new InputError(
         `Placing the parameter ${key} of shape [${
@@ -170,13 +173,13 @@ function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
     }
     const kind = `${decay} ${trained} ${dtype}`;
     let shard = open.get(kind);
-    if (shard === undefined || BYTES[dtype] * sizes[shard]!.length + bytes > most) {
-      shard = sizes.push({ length: 0, decay, trained, dtype }) - 1;
+    if (shard === undefined || sizes[shard]!.sizeBytes + bytes > most) {
+      shard = sizes.push({ sizeBytes: 0, decay, trained, dtype }) - 1;
       open.set(kind, shard);
     }
-    const offset = sizes[shard]!.length;
-    sizes[shard]!.length += length;
-    return { group, shard, offset };
+    const offsetBytes = sizes[shard]!.sizeBytes;
+    sizes[shard]!.sizeBytes += bytes;
+    return { group, shard, offsetBytes };
   });
   return { sizes, groups: placed };
 }
@@ -187,8 +190,8 @@ export interface TensorSource {
   readonly where: string;
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
-  /** The values in 16 bits each: as they are stored, or converted. */
-  readHalves?(name: string, format: "bf16" | "f16"): Promise<Uint8Array<ArrayBuffer>>;
+  /** The values in a format, as files have it: as they are stored, or converted. */
+  readAs?(name: string, format: Exclude<Format, "f32">): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Fills a store, tensor by tensor. */
@@ -202,21 +205,37 @@ export async function writeShards(
   const specs = store.specs.filter(({ name }) => partOf(store, name, part));
   for (const { name, shape } of specs) checkShape({ name, shape }, source);
   for (const [i, { name, shape }] of specs.entries()) {
-    const { offset } = store.slices.get(name)!;
-    const flat = partOf(store, name, part)!;
-    const window = flatWindow(flat, offset, { name, shape });
-    if (flat.dtype === "bf16" || flat.dtype === "f16") {
-      const bytes = await source.readHalves!(name, flat.dtype);
-      const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
-      checkFinite(halves, { name, where: source.where, exponent: flat.dtype === "bf16" ? 0x7f80 : 0x7c00 });
-      writeTensor(gpu, window, new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
-    } else {
+    const window = windowOf(store, { name, shape, part });
+    if (window.dtype === "f32" || window.dtype === "u32") {
       const values = await source.read(name);
       checkFinite(values, { name, where: source.where });
       writeTensor(gpu, window, values);
-    }
+    } else writeTensor(gpu, window, await readWords(source, { name, shape, dtype: window.dtype }));
     options.onProgress?.(i + 1, specs.length);
   }
+}
+
+/** A tensor's values in a format, as words; throws on one that is no finite number. */
+async function readWords(
+  source: TensorSource,
+  { name, shape, dtype }: NamedShape & { dtype: Exclude<Format, "f32"> },
+): Promise<Uint32Array<ArrayBuffer>> {
+  const bytes = await source.readAs!(name, dtype);
+  const { where } = source;
+  if (isQuantized(dtype)) {
+    checkFinite(scalesOf(bytes, dtype), { name, where, exponent: 0x7c00 });
+    const [rows, columns] = shape as [number, number];
+    return packRows(bytes, dtype, { rows, columns });
+  }
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  checkFinite(halves, { name, where, exponent: dtype === "bf16" ? 0x7f80 : 0x7c00 });
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+}
+
+/** A named tensor's part, where it lies. */
+function windowOf(store: ShardSet, { name, shape, part }: NamedShape & { part: ShardPart }): Tensor {
+  const { offsetBytes, dtype } = store.slices.get(name)!;
+  return flatWindow(partOf(store, name, part)!, offsetBytes, { name, shape, dtype });
 }
 
 function checkShape({ name, shape }: NamedShape, { where, tensors }: TensorSource): void {
@@ -272,15 +291,13 @@ export async function readShards(
   const small = flats.reduce((sum, flat) => sum + (flat?.sizeBytes ?? 0), 0) <= SNAPSHOT_BYTES;
   const contents = small ? await Promise.all(flats.map((flat) => flat && readTensor(gpu, flat))) : [];
   return store.specs.flatMap(({ name, shape }) => {
-    const { shard, offset, length } = store.slices.get(name)!;
-    const flat = flats[shard];
-    if (!flat) return [];
-    if (flat.dtype !== "f32") {
-      throw new TypeError(`${name} is stored as ${flat.dtype}, which is not read back.`);
-    }
-    const window = flatWindow(flat, offset, { name, shape });
+    const { shard, offsetBytes, dtype } = store.slices.get(name)!;
+    if (!flats[shard]) return [];
+    if (dtype !== "f32") throw new TypeError(`${name} is stored as ${dtype}, which is not read back.`);
+    const window = windowOf(store, { name, shape, part });
+    const [from, length] = [offsetBytes / 4, elementCount(shape)];
     const data = () =>
-      small ? Promise.resolve(contents[shard]!.slice(offset, offset + length)) : readTensor(gpu, window);
+      small ? Promise.resolve(contents[shard]!.slice(from, from + length)) : readTensor(gpu, window);
     return [{ name, shape, data }];
   });
 }
@@ -292,19 +309,17 @@ export function destroyShards({ shards }: ShardSet): void {
   }
 }
 
-/** Elements from `offset` on of a flat resident tensor, under a shape of their own. */
+/** What lies from a byte on of a flat resident tensor, under a shape and type of its own. */
 function flatWindow(
   flat: Tensor,
-  offset: number,
-  { name, shape }: { name: string; shape: readonly number[] },
+  offsetBytes: number,
+  { name, shape, dtype }: { name: string; shape: readonly number[]; dtype: Format },
 ): Tensor {
   const place = flat.place!;
-  const { dtype } = flat;
-  const baseOffset = BYTES[dtype] * offset;
   return makeTensor(name, shape, {
     dtype,
     base: flat,
-    baseOffset,
-    place: { buffer: place.buffer, offset: place.offset + baseOffset },
+    baseOffset: offsetBytes,
+    place: { buffer: place.buffer, offset: place.offset + offsetBytes },
   });
 }

@@ -10,7 +10,7 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { DecodeVariant } from "./decode_linear.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import { bindableRows, FORMAT, storedFormat } from "./operand.ts";
+import { bindableRows, FORMAT, laneStride, storedFormat } from "./operand.ts";
 
 /** Words of a slot's state before the tokens that it has written. */
 export const STATE_HEADER = 8;
@@ -30,7 +30,7 @@ export function decodeEmbedding(
     rec.dispatch("decode_embed", {
       bind: { state, table: window, x },
       constants: { VEC, FORMAT: FORMAT[storedFormat(table)] },
-      params: { slots: B, row, width: D / VEC, vocabulary: V, first, held },
+      params: { slots: B, row, width: D / VEC, vocabulary: V, first, held, stride: laneStride(window, VEC) },
       grid: grid1d(rec.gpu, Math.ceil(B * D / VEC / 64)),
     });
   }

@@ -1,12 +1,13 @@
 /** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { isQuantized, rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, powerOfTwo } from "./grid.ts";
 import {
   bindableRows,
   FORMAT,
   type Format,
+  laneStride,
   operand,
   type Precision,
   quadsOf,
@@ -137,10 +138,11 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   const windows = swiglu ? rowWindows(w, w.shape[0]!) : bindableRows(rec.gpu, w);
   for (const { window, first, rows } of windows) {
     const columns = swiglu ? rows / 2 : rows;
+    const read = operand(rec, window, { format, texture });
     rec.dispatch("decode_linear", {
       bind: {
         x,
-        w: operand(rec, window, { format, texture }),
+        w: read,
         y,
         ...(norm ? { gain: norm.gain } : {}),
         ...(bias ? { bias } : {}),
@@ -153,6 +155,7 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
         stride: N,
         offset: first,
         depth: D / VEC / constants.H,
+        w_stride: laneStride(read, VEC),
         elements: D,
         eps: norm?.eps ?? 0,
       },
@@ -173,10 +176,12 @@ function chooseForm(
     `${format === "f32" ? "" : `${format} ` as const}${texture ? "image" : "buffer"}`;
   if (!rec.prepared) return named(stored, false);
   const [rows = 0, D = 0] = w.shape;
-  const format = stored === "f32" && precision === "bf16" && D % 8 === 0 ? "bf16" : stored;
   const most = rec.gpu.limits.maxTextureDimension2D;
   const texture = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= most &&
     (!swiglu || rows <= most);
+  // textures of blocks hold their values
+  if (isQuantized(stored)) return texture ? "image" : named(stored, false);
+  const format = stored === "f32" && precision === "bf16" && D % 8 === 0 ? "bf16" : stored;
   return named(format, texture);
 }
 

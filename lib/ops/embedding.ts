@@ -1,7 +1,7 @@
 /** Rows of a table by index, and sums of rows by list: the embedding, and the scored positions of the head. */
 import type { Recorder } from "../gpu/recorder.ts";
 import { Extent, type ExtentIndex, type Tensor } from "../gpu/tensor.ts";
-import { bindableRows, FORMAT, storedFormat } from "./operand.ts";
+import { bindableRows, FORMAT, laneStride, storedFormat } from "./operand.ts";
 import { expectShape, gridFor, lanesFor, rowParams, spreadRows } from "./rows.ts";
 
 /** A tensor `[V, D]`, or shards of its rows in order where it is larger than a binding. */
@@ -47,7 +47,7 @@ export function takeRows(
     rec.dispatch("embedding", {
       constants: { VEC: lanes, UNROLL: unroll, FORMAT: FORMAT[storedFormat(tensor)] },
       bind: { indices, table: tensor, y },
-      params: { ...rowParams(y), width, span, first, held },
+      params: { ...rowParams(y), width, span, first, held, stride: laneStride(tensor, lanes) },
       grid,
     });
   }

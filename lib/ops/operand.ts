@@ -58,6 +58,11 @@ export function strideOf(form: Tensor): number {
   return isQuantized(form.dtype) ? bytes / 4 : Math.floor(bytes / 16);
 }
 
+/** The stride of a matrix that is read by lanes (operand_lanes.wgsl): single numbers where rows are no whole texels. */
+export function laneStride(form: Tensor, lanes: number): number {
+  return lanes === 1 ? form.shape[1]! : strideOf(form);
+}
+
 /** A matrix in a format, which is its own or bf16, from a texture or a buffer. */
 export function operand(
   rec: Recorder,

@@ -51,3 +51,13 @@ function fourBits(view: DataView, values: number, word: number): number {
   }
   return out >>> 0;
 }
+
+/** Every scale and minimum of ggml's blocks, as f16 bits. */
+export function scalesOf(bytes: Uint8Array, format: Quantized): Uint16Array<ArrayBuffer> {
+  const size = BLOCK_BYTES[format], each = format === "q4_1" ? 2 : 1;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Uint16Array.from(
+    { length: bytes.length / size * each },
+    (_, i) => view.getUint16(Math.floor(i / each) * size + 2 * (i % each), true),
+  );
+}

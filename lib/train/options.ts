@@ -69,7 +69,7 @@ export interface TrainOptions extends LossOptions, RowOptions {
   /** Linear layers that get adapters: `all-linear` (all but the head) or names. */
   lora_target_modules?: string | string[];
   /** How the frozen weights below adapters lie in GPU memory. */
-  base_dtype: "auto" | "f32" | "bf16" | "f16";
+  base_dtype: "auto" | "f32" | "bf16" | "f16" | "q8_0" | "q4_0";
   /** Divide by the rank's root instead of the rank. */
   use_rslora: boolean;
   /** Run directory; without it a new one under `runs/`. */

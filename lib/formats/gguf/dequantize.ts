@@ -106,7 +106,7 @@ const q3_K: BlockReader = (bytes, at, out, to) => {
 };
 
 /** The six-bit scale and minimum of group j of eight, packed into twelve bytes (Q4_K and Q5_K). */
-function scaleAndMin(bytes: DataView, at: number, j: number): [number, number] {
+export function scaleAndMin(bytes: DataView, at: number, j: number): [number, number] {
   const q = (i: number) => bytes.getUint8(at + i);
   if (j < 4) return [q(j) & 63, q(j + 4) & 63];
   return [(q(j + 4) & 15) | ((q(j - 4) >> 6) << 4), (q(j + 4) >> 4) | ((q(j) >> 6) << 4)];

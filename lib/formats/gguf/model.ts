@@ -73,19 +73,37 @@ export async function openGguf(path: string): Promise<GgufModel> {
         );
       }
     }
+    const find = (name: string) => {
+      const source = sources.get(name);
+      if (!source) throw new InputError(`${path}: no tensor "${name}" in this model's weights.`);
+      return source;
+    };
+    // whole rows move, so that stored blocks move as their values do
+    const inOrder = <T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
+      name: string,
+      values: T,
+    ): T => {
+      const heads = permuted ? headsOf(name, config) : undefined;
+      return heads === undefined ? values : unpermute(values, { heads, rows: find(name).tensor.shape[0]! });
+    };
     return {
       path,
       config,
       header,
-      tensors: new Map([...sources].map(([name, { tensor: { shape } }]) => [name, { dtype: "F32", shape }])),
+      tensors: new Map(
+        [...sources].map(([name, { tensor: { shape, type } }]) => [name, { dtype: type.name, shape }]),
+      ),
       configFile: path,
       files: [path],
       async read(name) {
-        const source = sources.get(name);
-        if (!source) throw new InputError(`${path}: no tensor "${name}" in this model's weights.`);
-        const values = await readTensor(file, source.name, source.tensor);
-        const heads = permuted ? headsOf(name, config) : undefined;
-        return heads === undefined ? values : unpermute(values, { heads, rows: source.tensor.shape[0]! });
+        const source = find(name);
+        return inOrder(name, await readTensor(file, source.name, source.tensor));
+      },
+      async readStored(name) {
+        const { byteOffset, sizeBytes } = find(name).tensor;
+        const bytes = new Uint8Array(sizeBytes);
+        await file.fill(byteOffset, bytes);
+        return inOrder(name, bytes);
       },
       close: () => file.close(),
     };
