@@ -5,15 +5,15 @@
 import type { AdapterClass, Limits } from "../../lib/gpu/device.ts";
 import type { Recorder } from "../../lib/gpu/recorder.ts";
 import { encodeFloats } from "../../lib/formats/dtype.ts";
-import type { Dtype, ExtentIndex, Quantized, Tensor } from "../../lib/gpu/tensor.ts";
+import type { Dtype, ExtentIndex, Tensor } from "../../lib/gpu/tensor.ts";
 
 /** A tensor of a case. */
 export interface CaseTensor {
   readonly shape: readonly number[];
   /** What it holds before the op runs; without it NaN. */
   readonly data?: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
-  /** The data's numbers, all of which it holds exactly, are stored in 16 bits. */
-  readonly stored?: "bf16" | "f16" | Quantized;
+  /** How the data's numbers, all of which that format holds exactly, are stored. */
+  readonly stored?: Exclude<Dtype, "f32" | "u32">;
   /** Of a block format: the words that the data's numbers are read from. */
   readonly packed?: Uint32Array<ArrayBuffer>;
   /** Rows in use are bounded by `counts[extent]`. */

@@ -1,9 +1,10 @@
 /** Products of a few rows while decoding, with what is fused into them, in every form of the weights. */
 import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
-import { toBf16, toF16 } from "../reference/matmul.ts";
+import { toBf16 } from "../reference/matmul.ts";
 import { linear, rmsnorm, swiglu } from "../reference/ops.ts";
 import { type CaseTensor, type CaseTensors, float64, type OpCase, spell } from "./case.ts";
 import { randomNormal } from "./random.ts";
+import { type Stored, storedMatrix } from "./stored.ts";
 
 /** Sizes of a case: B rows of D inputs, N outputs. */
 export interface DecodeSizes {
@@ -17,7 +18,7 @@ export interface DecodeSizes {
   readonly variant?: DecodeVariant;
   readonly form?: WeightForm;
   /** How the weights are stored. */
-  readonly stored?: "bf16" | "f16";
+  readonly stored?: Stored;
   /** Bytes that a binding holds at most. */
   readonly binding?: number;
   /** Rows that a texture has at most: more weights are read by windows. */
@@ -63,10 +64,8 @@ export function decodeCase(sizes: DecodeSizes): OpCase {
   };
 }
 
-function weightsOf([rows, D]: [number, number], stored: "bf16" | "f16" | undefined): CaseTensor {
-  const data = randomNormal(rows * D, 2, 1 / Math.sqrt(D));
-  const round = stored === "bf16" ? toBf16 : toF16;
-  return stored ? { shape: [rows, D], data: data.map(round), stored } : { shape: [rows, D], data };
+function weightsOf([rows, D]: [number, number], stored: Stored | undefined): CaseTensor {
+  return storedMatrix(randomNormal(rows * D, 2, 1 / Math.sqrt(D)), stored, [rows, D]);
 }
 
 function expectedOf(t: CaseTensors, { B, D, N, form, swiglu: gated }: DecodeSizes): Float64Array {
@@ -115,8 +114,18 @@ const STORED: readonly DecodeSizes[] = SIZES.filter(({ D }) => D % 8 === 0).flat
   )
 );
 
+/** Blocks, from their buffer and as an image of their values. */
+const BLOCKS: readonly DecodeSizes[] = [
+  ...SIZES.filter(({ D }) => D % 32 === 0),
+  { B: 2, D: 160, N: 70, norm: true, swiglu: true } as const,
+].flatMap((sizes) =>
+  (["q8_0", "q4_0", "q4_1"] as const).flatMap((stored) =>
+    ([`${stored} buffer`, "image"] as const).map((form) => ({ ...sizes, stored, form }))
+  )
+);
+
 export const decodeCases: readonly OpCase[] = [
-  ...STORED.map(decodeCase),
+  ...[...STORED, ...BLOCKS].map(decodeCase),
   decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, binding: 4 * 64 * 100 }),
   ...SIZES.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),
   ...(["image", "bf16 image"] as const).map((form) =>

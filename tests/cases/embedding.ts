@@ -2,10 +2,10 @@
 import type { AdapterClass } from "../../lib/gpu/device.ts";
 import { Extent } from "../../lib/gpu/tensor.ts";
 import { embedding, embeddingBackward } from "../../lib/ops/embedding.ts";
-import { toBf16, toF16 } from "../reference/matmul.ts";
 import * as reference from "../reference/ops.ts";
 import { type CaseTensor, float64, type OpCase, spell } from "./case.ts";
 import { randomIntegers, randomNormal } from "./random.ts";
+import { type Stored, storedMatrix } from "./stored.ts";
 
 /** Sizes of a case: T tokens of a vocabulary of V, rows of D. */
 export interface EmbeddingSizes {
@@ -19,7 +19,7 @@ export interface EmbeddingSizes {
   readonly sharded?: boolean;
   readonly adapterClass?: AdapterClass;
   /** How the table is stored. */
-  readonly stored?: "bf16" | "f16";
+  readonly stored?: Stored;
   /** Bytes that a binding holds at most: a larger table is read in windows of rows. */
   readonly binding?: number;
 }
@@ -32,11 +32,9 @@ function tokensOf({ V, T, used = T, below = V }: EmbeddingSizes): Uint32Array<Ar
 }
 
 /** The whole table, or its two halves. */
-function shardsOf(
-  data: Float32Array<ArrayBuffer>,
-  { V, D, sharded, stored }: EmbeddingSizes,
-): Record<string, CaseTensor> {
-  if (!sharded) return { table: { shape: [V, D], data, ...(stored ? { stored } : {}) } };
+function shardsOf(table: CaseTensor, { V, D, sharded }: EmbeddingSizes): Record<string, CaseTensor> {
+  if (!sharded) return { table };
+  const data = table.data as Float32Array<ArrayBuffer>;
   const half = Math.ceil(V / 2);
   return {
     low: { shape: [half, D], data: data.slice(0, half * D) },
@@ -44,9 +42,8 @@ function shardsOf(
   };
 }
 
-function tableOf({ V, D, stored }: EmbeddingSizes): Float32Array<ArrayBuffer> {
-  const data = randomNormal(V * D, 1);
-  return stored ? data.map(stored === "bf16" ? toBf16 : toF16) : data;
+function tableOf({ V, D, stored }: EmbeddingSizes): CaseTensor {
+  return storedMatrix(randomNormal(V * D, 1), stored, [V, D]);
 }
 
 /** x = table's rows at the tokens. */
@@ -69,7 +66,7 @@ export function embeddingCase(sizes: EmbeddingSizes): OpCase {
       void embedding(rec, table ?? [low!, high!], tokens!, { name: "x" }),
     expected: ({ tokens }) => {
       const ids = tokens!.data!.subarray(0, used);
-      const values = reference.embedding(Float64Array.from(tableOf(sizes)), ids, { width: D });
+      const values = reference.embedding(Float64Array.from(tableOf(sizes).data!), ids, { width: D });
       return [{ tensor: "x", values, tolerance: 0, reason: "rows are copied" }];
     },
   };
@@ -114,7 +111,7 @@ export function embeddingBackwardCase(sizes: EmbeddingSizes): OpCase {
       uniqueIds: { shape: [T], data: ids },
       uniqueStart: { shape: [T + 1], data: start },
       uniqueTokens: { shape: [T], data: members },
-      ...shardsOf(before(), sizes),
+      ...shardsOf({ shape: [V, D], data: before() }, sizes),
     }),
     record: (rec, { dx, uniqueIds, uniqueStart, uniqueTokens, table, low, high }) => {
       const unique = { uniqueIds: uniqueIds!, uniqueStart: uniqueStart!, uniqueTokens: uniqueTokens! };
@@ -159,10 +156,15 @@ const STORED: readonly EmbeddingSizes[] = (["bf16", "f16"] as const).flatMap((st
   { V: 65, D: 24, T: 64, stored },
   { V: 200, D: 64, T: 24, used: 16, stored, binding: 128 * 100 },
 ]);
+/** Rows of a block, and of more than one word of scales; windows of 64. */
+const BLOCKS: readonly EmbeddingSizes[] = (["q8_0", "q4_0", "q4_1"] as const).flatMap((stored) => [
+  { V: 65, D: 32, T: 64, stored },
+  { V: 200, D: 160, T: 24, used: 16, stored, binding: 16640 },
+]);
 const WINDOWS: EmbeddingSizes = { V: 300, D: 64, T: 64, used: 40, binding: 256 * 100 };
 
 export const embeddingCases: readonly OpCase[] = [
-  ...STORED.map(embeddingCase),
+  ...[...STORED, ...BLOCKS].map(embeddingCase),
   embeddingCase(WINDOWS),
   embeddingBackwardCase(WINDOWS),
   ...everySize(),

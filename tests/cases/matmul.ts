@@ -1,12 +1,12 @@
 /** The matrix product in its three layouts, by every family of kernels: a linear layer and its two gradients. */
-import { Extent, isQuantized, type Quantized } from "../../lib/gpu/tensor.ts";
+import { Extent } from "../../lib/gpu/tensor.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../../lib/ops/matmul.ts";
 import type { MatmulLayout } from "../../lib/ops/matmul_problem.ts";
 import type { Precision } from "../../lib/ops/operand.ts";
-import { matmulNN, matmulNT, matmulTN, toBf16, toF16 } from "../reference/matmul.ts";
+import { matmulNN, matmulNT, matmulTN, toBf16 } from "../reference/matmul.ts";
 import { type CaseTensor, type CaseTensors, type OpCase, spell } from "./case.ts";
-import { quantizedMatrix } from "./quantized.ts";
 import { randomNormal } from "./random.ts";
+import { type Stored, storedMatrix } from "./stored.ts";
 
 type Floats = Float32Array<ArrayBuffer>;
 
@@ -18,7 +18,7 @@ export interface MatmulSizes {
   readonly K: number;
   readonly compute?: Precision;
   /** `nt`, `nn`: how the weights are stored. */
-  readonly stored?: "bf16" | "f16" | Quantized;
+  readonly stored?: Stored;
   /** Bytes that a binding holds at most: larger weights, or gradients of them, come in windows of rows. */
   readonly binding?: number;
   readonly variant?: string;
@@ -93,10 +93,8 @@ function tensorsOf(sizes: MatmulSizes): CaseTensors {
     data: randomNormal(shape[0] * shape[1], seed, scale),
   });
   const weights = (): CaseTensor => {
-    const { shape, data } = matrix([N, K], 2);
-    if (!stored) return { shape, data };
-    if (isQuantized(stored)) return quantizedMatrix(data as Floats, stored, [N, K]);
-    return { shape, data: (data as Floats).map(stored === "bf16" ? toBf16 : toF16), stored };
+    const { data } = matrix([N, K], 2);
+    return storedMatrix(data as Floats, stored, [N, K]);
   };
   const before = (shape: readonly [number, number]): CaseTensor =>
     sizes.accumulate && earlier !== 0 ? matrix(shape, 5, 1) : { shape };

@@ -1,17 +1,24 @@
-/** Matrices in ggml's block formats, with the numbers that they stand for. */
+/** Matrices as weights are stored, with the numbers that they stand for. */
 import { f16ToF32, f32ToF16 } from "../../lib/formats/dtype.ts";
 import { dequantize } from "../../lib/formats/gguf/dequantize.ts";
 import { quantizeQ4_0, quantizeQ8_0 } from "../../lib/formats/gguf/quantize.ts";
-import type { Quantized } from "../../lib/gpu/tensor.ts";
+import { isQuantized } from "../../lib/gpu/tensor.ts";
+import type { Format } from "../../lib/ops/operand.ts";
 import { packRows } from "../../lib/ops/quantized.ts";
+import { toBf16, toF16 } from "../reference/matmul.ts";
 import type { CaseTensor } from "./case.ts";
 
-/** The nearest matrix that a format holds; `data` are its own numbers. */
-export function quantizedMatrix(
+/** How weights may be stored besides f32. */
+export type Stored = Exclude<Format, "f32">;
+
+/** The nearest matrix that a format holds (its own numbers are `data`), or the values themselves. */
+export function storedMatrix(
   values: Float32Array<ArrayBuffer>,
-  stored: Quantized,
+  stored: Stored | undefined,
   shape: readonly [rows: number, columns: number],
 ): CaseTensor {
+  if (!stored) return { shape, data: values };
+  if (!isQuantized(stored)) return { shape, data: values.map(stored === "bf16" ? toBf16 : toF16), stored };
   const bytes = { q8_0: quantizeQ8_0, q4_0: quantizeQ4_0, q4_1: quantizeQ4_1 }[stored](values);
   const data = new Float32Array(values.length);
   dequantize(bytes, stored.toUpperCase(), data);
