@@ -64,4 +64,5 @@ export type { EvaluateOptions } from "./lib/eval/options.ts";
 export { exportModel, type ExportOptions, exportOptions } from "./lib/commands/export.ts";
 export { inspect, type InspectOptions, inspectOptions } from "./lib/commands/inspect.ts";
 export { tune, type TuneOptions, tuneOptions, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
+export { plan, type PlanOptions, planOptions, planText, type RunPlan } from "./lib/commands/plan.ts";
 export { report, type ReportOptions, reportOptions, serveReport } from "./lib/commands/report.ts";

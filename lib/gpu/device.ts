@@ -42,7 +42,14 @@ export interface Gpu {
   readonly pipelines: Map<string, GPUComputePipeline>;
   readonly layouts: Map<string, GPUBindGroupLayout>;
   /** Buffers and textures created so far, to prove that a step creates none. */
-  readonly created: { buffers: number; textures: number; bindGroups: number; pipelines: number };
+  readonly created: {
+    buffers: number;
+    textures: number;
+    bindGroups: number;
+    pipelines: number;
+    /** Of buffers and textures; a null Gpu counts what a real one would create. */
+    bytes: number;
+  };
 }
 
 const LIMIT_NAMES = [
@@ -102,7 +109,7 @@ export async function openGpu(): Promise<Gpu> {
     errors,
     pipelines: new Map(),
     layouts: new Map(),
-    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0 },
+    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0, bytes: 0 },
   };
 }
 
@@ -150,7 +157,7 @@ export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limi
     errors: [],
     pipelines: new Map(),
     layouts: new Map(),
-    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0 },
+    created: { buffers: 0, textures: 0, bindGroups: 0, pipelines: 0, bytes: 0 },
   };
 }
 
@@ -188,6 +195,7 @@ export function createBuffer(gpu: Gpu, sizeBytes: number, label: string): GPUBuf
     );
   }
   gpu.created.buffers++;
+  gpu.created.bytes += size;
   return requireDevice(gpu).createBuffer({ label, size, usage: TENSOR_USAGE() });
 }
 

@@ -50,6 +50,7 @@ export class Plan implements PlanView {
     const plan = new Plan(name, recorder.gpu, steps, assignSlots(steps));
     verifyPlan(plan);
     if (recorder.gpu.device) await plan.#materialise(options.onCompile ?? (() => {}));
+    else recorder.gpu.created.bytes += plan.#allocatedBytes();
     return plan;
   }
 
@@ -183,8 +184,16 @@ export class Plan implements PlanView {
     }
   }
 
-  /** All dispatches' parameters in one buffer, written once. */
-  #writeParams(): { buffer: GPUBuffer; offsets: number[] } {
+  /** What sealing on a real Gpu creates. */
+  #allocatedBytes(): number {
+    const slots = this.layout.slots.map(({ texture, sizeBytes }) =>
+      texture ? textureBytes(this.gpu, texture) : sizeBytes
+    );
+    return slots.reduce((sum, bytes) => sum + bytes, this.#placeParams().size);
+  }
+
+  /** Where each dispatch's parameters lie in one buffer. */
+  #placeParams(): { offsets: number[]; size: number } {
     const align = Math.max(16, this.gpu.limits.minUniformBufferOffsetAlignment);
     let size = 0;
     const offsets = this.steps.map((step) => {
@@ -192,7 +201,13 @@ export class Plan implements PlanView {
       if (step.kind === "dispatch") size += Math.ceil(Math.max(16, step.params.byteLength) / align) * align;
       return offset;
     });
-    const bytes = new Uint8Array(Math.max(16, size));
+    return { offsets, size: Math.max(16, size) };
+  }
+
+  /** All dispatches' parameters in one buffer, written once. */
+  #writeParams(): { buffer: GPUBuffer; offsets: number[] } {
+    const { offsets, size } = this.#placeParams();
+    const bytes = new Uint8Array(size);
     this.steps.forEach((step, i) => {
       if (step.kind === "dispatch") bytes.set(new Uint8Array(step.params), offsets[i]);
     });
@@ -257,12 +272,19 @@ export class Plan implements PlanView {
 /** A texture for kernels to read and write, and to copy to. */
 export function createTexture(gpu: Gpu, size: NonNullable<Tensor["texture"]>, label: string): GPUTexture {
   gpu.created.textures++;
+  gpu.created.bytes += textureBytes(gpu, size);
   return requireDevice(gpu).createTexture({
     label,
     size: paddedSize(gpu, size),
     format: size.format,
     usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
   });
+}
+
+/** Bytes of a texture; texels of every format that kernels use have 16. */
+export function textureBytes(gpu: Gpu, size: NonNullable<Tensor["texture"]>): number {
+  const [width, height] = paddedSize(gpu, size);
+  return 16 * width * height;
 }
 
 /**

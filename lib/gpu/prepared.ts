@@ -4,7 +4,7 @@
  *
  * Set a recorder's `prepared` to one of these, record, `seal`, and `submit` whenever the tensors have changed.
  */
-import { createTexture, Plan } from "./plan.ts";
+import { createTexture, Plan, textureBytes } from "./plan.ts";
 import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
 import { Recorder, type TextureSize } from "./recorder.ts";
 
@@ -33,6 +33,7 @@ export class Prepared extends Recorder {
     extent?: ExtentIndex,
   ): Tensor {
     const shaped = super.texture(name, size, extent);
+    if (!this.gpu.device) this.gpu.created.bytes += textureBytes(this.gpu, size);
     const texture = this.gpu.device ? { texture: createTexture(this.gpu, size, name) } : {};
     const made = makeTensor(name, shaped.shape, {
       ...shaped,

@@ -119,7 +119,9 @@ export function residentTensor(
   options: { dtype?: Dtype; extent?: ExtentIndex } = {},
 ): Tensor {
   const dtype = options.dtype ?? "f32";
-  const buffer = gpu.device ? createBuffer(gpu, byteSize(shape, dtype), name) : null;
+  const sizeBytes = byteSize(shape, dtype);
+  const buffer = gpu.device ? createBuffer(gpu, sizeBytes, name) : null;
+  if (!buffer) gpu.created.bytes += sizeBytes;
   return makeTensor(name, shape, { dtype, extent: options.extent, place: { buffer, offset: 0 } });
 }
 

@@ -62,6 +62,13 @@ export interface TrainJob {
   readonly endIds: readonly number[];
 }
 
+/** What of a run decides its programs and their memory: known without its rows, too, once their longest is. */
+export interface PlannedRun
+  extends Pick<TrainJob, "policy" | "lora" | "objective" | "packing" | "positions"> {
+  readonly options: TrainOptions;
+  readonly train: { readonly examples: { readonly length: number } };
+}
+
 /** A run whose directory this process alone writes to. */
 export interface ClaimedJob extends TrainJob {
   readonly runDir: string;

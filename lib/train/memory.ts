@@ -4,68 +4,98 @@
  */
 import { InputError } from "../errors.ts";
 import { type Gpu, planningGpu, requireDevice } from "../gpu/device.ts";
-import { Plan } from "../gpu/plan.ts";
-import { residentTensor } from "../gpu/tensor.ts";
+import type { Plan } from "../gpu/plan.ts";
+import { rootOf, usesOf } from "../gpu/memory.ts";
 import { createPolicy } from "../model/adapters.ts";
-import { createBatchTensors } from "../model/batch_tensors.ts";
-import { shardBytes } from "../model/shards.ts";
-import type { TrainJob } from "./job.ts";
+import type { PlannedRun } from "./job.ts";
 import { policyLayout } from "./lora.ts";
-import { planMicroBatch } from "./programs.ts";
+import { createEngineTensors, sealPrograms } from "./programs.ts";
 import { programSetup } from "./reference_pass.ts";
-import { recordScore } from "./scorer.ts";
+import { sealScorer } from "./scorer.ts";
 import { trainSetup } from "./train_setup.ts";
 
-/** Bytes of a run's parts. */
+/** Bytes of a run's parts, which add up to `total`. */
 export interface TrainingMemory {
-  /** Weights, and of what is trained gradients and both moments. */
+  /** The model's own numbers, and where they are rounded to bf16 those, too. */
   readonly weights: number;
-  /** The weights rounded to bf16, where they are. */
-  readonly rounded: number;
+  /** The adapters' numbers. */
+  readonly adapter: number;
+  readonly gradients: number;
+  /** AdamW's two. */
+  readonly moments: number;
   /** Everything between the layers of a micro-batch, forward and backward. */
-  readonly microBatch: number;
-  /** The same for scoring, forward alone. */
-  readonly scoring: number;
+  readonly saved: number;
+  /** Of a micro-batch what only the head's chunks use. */
+  readonly head: number;
+  /** The rows' tokens and lists, scoring, and what a step hands back. */
+  readonly batch: number;
   readonly total: number;
 }
 
-/** Plans a run on paper: the program of a micro-batch, and what all programs and the weights take. */
-export async function planTraining(gpu: Gpu, job: TrainJob): Promise<{ plan: Plan; memory: TrainingMemory }> {
+/**
+ * Plans a run on paper, with every tensor that it will hold: the program of a micro-batch, and the bytes that a Gpu
+ * without a device counts where the real one allocates.
+ */
+export async function planTraining(
+  gpu: Gpu,
+  job: PlannedRun,
+): Promise<{ plan: Plan; memory: TrainingMemory }> {
   const twin = planningGpu(gpu);
   const params = createPolicy(twin, job.policy.config, { ...policyLayout(job), trainable: true });
   const programs = programSetup(job, { params, hooks: {} });
-  const { plan, formBytes: rounded } = await planMicroBatch(twin, trainSetup(job, programs));
-  const batch = createBatchTensors(twin, programs.capacity);
-  const results = residentTensor(twin, "segment sums", [
-    programs.capacity.segments,
-    ...job.objective.ldAlpha === 1 ? [] : [2],
-  ]);
-  const score = await Plan.seal("score", recordScore(twin, programs, { batch, results }));
+  const setup = trainSetup(job, programs);
+  const sealing = sealPrograms(twin, setup, createEngineTensors(twin, setup));
+  const { plans: { micro }, forms } = await sealing.catch((error) => {
+    // the largest tensor of a micro-batch grows with its tokens
+    throw new InputError(
+      `Planning on ${gpu.name}: a micro-batch of ${job.packing.shape.tokens} tokens does not go there: ` +
+        `${(error as Error).message} Lower token_budget or max_length, or take an adapter that binds more.`,
+      { cause: error },
+    );
+  });
+  await sealScorer(twin, programs);
+  const total = twin.created.bytes;
+  const sizes = (tensors: readonly ({ readonly sizeBytes: number } | undefined)[]) =>
+    tensors.reduce((sum, tensor) => sum + (tensor?.sizeBytes ?? 0), 0);
+  const adapter = sizes(params.adapters?.shards.map(({ param }) => param) ?? []);
+  const head = headBytes(micro);
   const parts = {
-    weights: shardBytes(params),
-    rounded,
-    microBatch: plan.sizeBytes,
-    // the passes before the gradients of losses with a baseline have a program of their own
-    scoring: (job.objective.baseline ? 2 : 1) * score.sizeBytes,
+    weights: sizes(params.shards.map(({ param }) => param)) - adapter + (forms?.sizeBytes ?? 0),
+    adapter,
+    gradients: sizes(params.shards.map(({ grad }) => grad)),
+    moments: sizes(params.shards.flatMap(({ m, v }) => [m, v])),
+    saved: micro.sizeBytes - head,
+    head,
   };
-  const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  return { plan, memory: { ...parts, total } };
+  const named = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  return { plan: micro, memory: { ...parts, batch: total - named, total } };
+}
+
+/** What of a plan's memory only the head's chunks use. */
+function headBytes({ layout, steps }: Plan): number {
+  const others = new Set(
+    steps.filter(({ scope }) => !/\bhead\b/.test(scope)).flatMap((step) => {
+      const { reads, writes } = usesOf(step);
+      return [...reads, ...writes].map((tensor) => layout.slotOf.get(rootOf(tensor)));
+    }),
+  );
+  return layout.slots.filter((slot) => !others.has(slot)).reduce((sum, slot) => sum + slot.sizeBytes, 0);
 }
 
 const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
 
 /** Where the memory goes, for people. */
 export function memoryText(
-  job: TrainJob,
-  { weights, rounded, microBatch, scoring, total }: TrainingMemory,
+  job: PlannedRun,
+  { weights, adapter, gradients, moments, saved, head, batch, total }: TrainingMemory,
 ): string {
+  const state = weights + adapter + gradients + moments;
   const parts = [
-    `${mega(weights)} for ${
+    `${mega(state)} for ${
       job.lora ? "weights, adapters, their gradients and moments" : "weights, gradients and moments"
     }`,
-    ...rounded > 0 ? [`${mega(rounded)} for the weights in bf16`] : [],
-    `${mega(microBatch)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`,
-    `${mega(scoring)} for scoring`,
+    `${mega(saved + head)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`,
+    `${mega(batch)} for rows and scoring`,
   ];
   return `memory: ${mega(total)}, of it ${parts.join(", ")}`;
 }
@@ -77,7 +107,7 @@ export function memoryText(
  */
 export async function withinMemory<T>(
   gpu: Gpu,
-  { job, memory }: { job: TrainJob; memory: TrainingMemory },
+  { job, memory }: { job: PlannedRun; memory: TrainingMemory },
   work: () => Promise<T>,
 ): Promise<T> {
   const device = requireDevice(gpu);
@@ -95,7 +125,7 @@ export async function withinMemory<T>(
 }
 
 /** The options that lower a run's memory, the most promising first. */
-function loweringOptions({ options, packing, lora }: TrainJob): string[] {
+function loweringOptions({ options, packing, lora }: PlannedRun): string[] {
   return [
     ...options.gradient_checkpointing ? [] : ["gradient_checkpointing (only each layer's input is kept)"],
     `a token_budget below ${packing.shape.tokens}`,

@@ -15,7 +15,7 @@ import { ReferenceFile, referenceKey, type ScoredItem } from "./reference_file.t
 import { type Packing, scoreBatch, type Sums } from "./reference.ts";
 import { type ProgramSetup, Scorer } from "./scorer.ts";
 import { lossInputs, type RowSet } from "./step.ts";
-import type { ClaimedJob, TrainJob } from "./job.ts";
+import type { ClaimedJob, PlannedRun, TrainJob } from "./job.ts";
 
 /** A file of rows and what of it a run needs the reference for. */
 interface Task {
@@ -139,7 +139,7 @@ function gapsOf(examples: readonly Example[], sums: readonly Sums[]): number[] {
 
 /** What the job's programs are built from. */
 export function programSetup(
-  job: TrainJob,
+  job: PlannedRun,
   { params, hooks }: { params: ParamStore; hooks: RunHooks },
 ): ProgramSetup {
   return {

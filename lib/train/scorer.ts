@@ -65,6 +65,19 @@ export interface SegmentScores {
   readonly plain: Float32Array;
 }
 
+/** The program of a scorer and its tensors, on a null Gpu only planned. */
+export async function sealScorer(
+  gpu: Gpu,
+  setup: ProgramSetup,
+): Promise<{ plan: Plan; batch: BatchTensors; results: Tensor }> {
+  const batch = createBatchTensors(gpu, setup.capacity);
+  const { segments } = setup.capacity;
+  const shape = (setup.ldAlpha ?? 1) === 1 ? [segments] : [segments, 2];
+  const results = residentTensor(gpu, "segment sums", shape, { extent: Extent.segments });
+  const plan = await Plan.seal("score", recordScore(gpu, setup, { batch, results }), compileHook(setup));
+  return { plan, batch, results };
+}
+
 /** Forward only: the summed log-probability of every segment of a batch. */
 export class Scorer {
   private constructor(
@@ -76,11 +89,7 @@ export class Scorer {
 
   /** Builds the program for a capacity. */
   static async create(gpu: Gpu, setup: ProgramSetup): Promise<Scorer> {
-    const batch = createBatchTensors(gpu, setup.capacity);
-    const { segments } = setup.capacity;
-    const shape = (setup.ldAlpha ?? 1) === 1 ? [segments] : [segments, 2];
-    const results = residentTensor(gpu, "segment sums", shape, { extent: Extent.segments });
-    const plan = await Plan.seal("score", recordScore(gpu, setup, { batch, results }), compileHook(setup));
+    const { plan, batch, results } = await sealScorer(gpu, setup);
     return new Scorer(gpu, plan, batch, new Readback(gpu, results));
   }
 

@@ -1,13 +1,13 @@
 /**
  * From a run's options to what its engine is built from.
  */
-import type { TrainJob } from "./job.ts";
+import type { PlannedRun } from "./job.ts";
 import type { TrainSetup } from "./programs.ts";
 import type { ProgramSetup } from "./scorer.ts";
 
 /** The job's programs with its loss and optimiser. */
 export function trainSetup(
-  { options, objective, packing, train }: TrainJob,
+  { options, objective, packing, train }: PlannedRun,
   programs: ProgramSetup,
 ): TrainSetup {
   return {

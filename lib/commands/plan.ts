@@ -1,0 +1,218 @@
+/**
+ * The task `plan`: what a run would take on this adapter, before anything is loaded.
+ */
+import { z } from "../deps.ts";
+import { InputError } from "../errors.ts";
+import type { RunHooks } from "../events.ts";
+import { closeGpu, type Gpu, nullGpu } from "../gpu/device.ts";
+import { openAdapter } from "../load/adapter.ts";
+import { closeModel, openModel } from "../load/model.ts";
+import { createObjective } from "../losses/mod.ts";
+import { paramSpecs } from "../model/table.ts";
+import { group } from "../options/schema.ts";
+import { defineOptions } from "../options/options.ts";
+import type { OptionSet, ShapeOf } from "../options/types.ts";
+import { type PlannedRun, setUpTraining } from "../train/job.ts";
+import { resolveLora } from "../train/lora.ts";
+import { planTraining } from "../train/memory.ts";
+import type { LossOptions, TrainOptions } from "../train/options.ts";
+import { applyCached } from "../tuning/prepare.ts";
+import { lossChoice } from "./loss_options.ts";
+import { RECORDED_KEYS, resolveRun, trainShape } from "./train.ts";
+
+/** Options of `plan`: `train`'s, and what of memory there is. */
+export interface PlanOptions extends TrainOptions {
+  /** GB (10^9 bytes) of memory that the run may take. */
+  memory_gb?: number;
+  /** Print the numbers as one JSON object. */
+  json: boolean;
+}
+
+type Own = Omit<PlanOptions, keyof LossOptions>;
+
+const planShape: ShapeOf<Own> = {
+  ...group("Plan", {
+    memory_gb: z.number().positive().optional().describe(
+      "GB (10^9 bytes) that the run may take; with it the plan says whether it fits, and where this machine has no " +
+        "GPU it is that of a GPU with so much memory",
+    ),
+    json: z.boolean().default(false).describe("print one JSON object"),
+  }),
+  ...trainShape,
+};
+
+/** Options of `plan`. */
+export const planOptions: OptionSet<PlanOptions> = defineOptions<Own, LossOptions>({
+  task: "plan",
+  summary:
+    "Says what a run with train's options would take on this adapter, from the model's header alone: memory by part, " +
+    "arithmetic, and which options lower it. Without data, rows are taken to be max_length long.",
+  shape: planShape,
+  choice: lossChoice(),
+  ignored: RECORDED_KEYS,
+});
+
+/** What a run would take; bytes and floating-point operations. */
+export interface RunPlan {
+  /** The adapter's name. */
+  readonly adapter: string;
+  /** Numbers in the model, and those that are trained. */
+  readonly parameters: { readonly total: number; readonly trainable: number };
+  /** By part. */
+  readonly memory: {
+    readonly weights: number;
+    readonly adapter: number;
+    readonly gradients: number;
+    readonly moments: number;
+    readonly saved: number;
+    readonly head: number;
+    readonly batch: number;
+    readonly total: number;
+  };
+  /** Tokens of a micro-batch. */
+  readonly tokens: number;
+  /** Of a step. */
+  readonly flop: number;
+  /** Whether the total is within `memory_gb`; undefined without it. */
+  readonly fits?: boolean;
+  /** Options that lower the total, each with what it gives by itself, the most promising first. */
+  readonly advice: readonly { readonly option: string; readonly value: unknown; readonly total: number }[];
+}
+
+/** Plans a run on this adapter. */
+export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): Promise<RunPlan> {
+  const { memory_gb, json: _, ...training } = planOptions.resolve(given) as PlanOptions;
+  const chosen = Object.fromEntries(
+    Object.keys(given).map((key) => [key, training[key as keyof TrainOptions]]),
+  );
+  const wanted = given.model === undefined ? chosen as Partial<TrainOptions> : training;
+  const opened = await openAdapter(hooks);
+  const gpu = memory_gb !== undefined && opened.adapterClass === "software" ? cardOf(memory_gb) : opened;
+  const runs = new Runs();
+  try {
+    if (training.tune !== false && gpu === opened) await applyCached(gpu, hooks);
+    const run = await runs.of(wanted, hooks);
+    const { plan: micro, memory } = await planTraining(gpu, run);
+    const { examples, tokens } = run.packing.shape;
+    const perStep = Math.max(1, Math.min(run.options.batch_size, run.train.examples.length) / examples);
+    const fits = memory_gb === undefined ? undefined : memory.total <= memory_gb * 1e9;
+    return {
+      adapter: gpu.name,
+      parameters: parameterCounts(run),
+      memory,
+      tokens,
+      flop: micro.flops * perStep,
+      ...(fits === undefined ? {} : { fits }),
+      advice: await advise(gpu, runs, { wanted, run, total: memory.total }),
+    };
+  } finally {
+    runs.close();
+    closeGpu(opened);
+  }
+}
+
+/** A GPU that is not here, with what drivers of discrete cards allow: where memory is stated, the CPU's is not meant. */
+function cardOf(memoryGb: number): Gpu {
+  const most = 2 ** 31 - 1;
+  const limits = { maxBufferSize: most, maxStorageBufferBindingSize: most, maxTextureDimension2D: 16384 };
+  return { ...nullGpu("gpu", limits), name: `a GPU with ${memoryGb} GB` };
+}
+
+/** Runs that are only planned: with data as they would be, without it with rows as long as they may be. */
+class Runs {
+  readonly #open: PlannedRun[] = [];
+
+  async of(given: Partial<TrainOptions>, hooks: RunHooks = {}): Promise<PlannedRun> {
+    const run = given.model !== undefined && given.data === undefined
+      ? await withoutRows(given as TrainOptions & { model: string }, hooks)
+      : await setUpTraining({ ...(await resolveRun(given)).options, describe: true }, hooks);
+    this.#open.push(run);
+    return run;
+  }
+
+  close(): void {
+    for (const { policy } of this.#open) closeModel(policy);
+  }
+}
+
+async function withoutRows(options: TrainOptions & { model: string }, hooks: RunHooks): Promise<PlannedRun> {
+  const objective = createObjective({ ...options });
+  const policy = await openModel(options.model, { ...hooks, adapter: options.adapter });
+  const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
+  const sides = objective.rows === "pair" ? 2 : 1;
+  const example = Math.ceil(sides * positions / 8) * 8;
+  const step = example * options.batch_size;
+  const budget = options.token_budget === "auto" ? Math.max(2048, example) : options.token_budget;
+  if (budget < example) {
+    throw new InputError(
+      `Planning: token_budget is ${budget}, but a row of max_length takes ${example} tokens` +
+        `${sides === 2 ? " (two completions)" : ""}. Set token_budget or max_length accordingly.`,
+    );
+  }
+  const tokens = Math.min(Math.ceil(budget / 8) * 8, step);
+  const examples = Math.floor(tokens / example);
+  const shape = { tokens, targets: tokens, segments: sides * examples, examples };
+  return {
+    options,
+    policy,
+    lora: resolveLora(options, policy),
+    objective,
+    packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
+    positions,
+    train: { examples: { length: options.batch_size } },
+  };
+}
+
+function parameterCounts({ policy, lora }: PlannedRun): { total: number; trainable: number } {
+  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+  const total = paramSpecs(policy.config).reduce((sum, { shape }) => sum + size(shape), 0);
+  if (!lora) return { total, trainable: total };
+  const targets = new Set(lora.modules);
+  const trainable = paramSpecs(policy.config).filter(({ name }) => targets.has(name.replace(/\.weight$/, "")))
+    .reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + lora.r * (rows + columns), 0);
+  return { total, trainable };
+}
+
+/** Every option that lowers the total, tried by itself. */
+async function advise(
+  gpu: Gpu,
+  runs: Runs,
+  { wanted, run, total }: { wanted: Partial<TrainOptions>; run: PlannedRun; total: number },
+): Promise<RunPlan["advice"]> {
+  const { options, lora, packing } = run;
+  const tries: [keyof TrainOptions, unknown][] = [];
+  if (!options.gradient_checkpointing) tries.push(["gradient_checkpointing", true]);
+  if (!lora) tries.push(["lora_r", 16]);
+  else for (const base of ["q8_0", "q4_0"]) if (options.base_dtype !== base) tries.push(["base_dtype", base]);
+  tries.push(["token_budget", Math.ceil(packing.shape.tokens / 16) * 8]);
+  tries.push(["max_length", Math.ceil(options.max_length / 2)]);
+  const advice: { option: string; value: unknown; total: number }[] = [];
+  for (const [option, value] of tries) {
+    try {
+      const other = await runs.of({ ...wanted, [option]: value });
+      const { memory } = await planTraining(gpu, other);
+      if (memory.total < total) advice.push({ option, value, total: memory.total });
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error; // what does not go is no advice
+    }
+  }
+  return advice.sort((a, b) => a.total - b.total);
+}
+
+/** The plan as text. */
+export function planText({ adapter, parameters, memory, tokens, flop, fits, advice }: RunPlan): string {
+  const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+  const count = (value: number) => value.toLocaleString("en-US");
+  const parts = Object.entries(memory).filter(([, bytes]) => bytes > 0)
+    .map(([part, bytes]) => `  ${part.padEnd(10)} ${giga(bytes).padStart(10)}`);
+  return [
+    `on ${adapter}: ${count(parameters.total)} parameters, ${count(parameters.trainable)} trained`,
+    ...parts,
+    `${count(tokens)} tokens at a time; ${(flop / 1e12).toPrecision(3)} TFLOP a step`,
+    ...(fits === undefined ? [] : [fits ? "it fits" : "it does not fit"]),
+    ...(advice.length === 0 ? [] : [
+      "less is taken with",
+      ...advice.map(({ option, value, total }) => `  ${option} ${value}: ${giga(total)}`),
+    ]),
+  ].join("\n");
+}
