@@ -2,6 +2,7 @@
  * Chat templates' language against Jinja itself, under Transformers' settings; and its limits.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { fnv } from "../fnv.ts";
 import { TemplateError, TemplateSyntaxError } from "../../lib/data/jinja/errors.ts";
 import { Template } from "../../lib/data/jinja/template.ts";
 
@@ -35,12 +36,6 @@ Deno.test("jinja: every construct as in Python (tests/golden/jinja_constructs.py
     } else assertEquals(render(), text, source);
   }
 });
-
-function fnv(text: string): string {
-  let value = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193);
-  return (value >>> 0).toString(16).padStart(8, "0");
-}
 
 const folder = Deno.env.get("MIPO_CHAT_TEMPLATES");
 

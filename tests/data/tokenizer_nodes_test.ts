@@ -3,6 +3,7 @@
  * each (`tests/golden/tokenizer_nodes.py`).
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { fnv } from "../fnv.ts";
 import { readDecoder } from "../../lib/data/tokenizer/decoders.ts";
 import { Fields } from "../../lib/data/tokenizer/fields.ts";
 import { readNormalizer } from "../../lib/data/tokenizer/normalizers.ts";
@@ -39,12 +40,6 @@ const REFUSED: readonly [part: string, message: string][] = [
 
 /** What the library reads no more, and did: the meaning is plain. */
 const ACCEPTED = '{"type":"Metaspace","replacement":"_","add_prefix_space":false}';
-
-function fnv(text: string): string {
-  let value = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193);
-  return (value >>> 0).toString(16).padStart(8, "0");
-}
 
 /** Holds the results of one node against the library's. */
 function check<T>(

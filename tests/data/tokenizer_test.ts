@@ -4,21 +4,13 @@
 import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { boundTokenizer, loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
+import { inTempDir } from "../temp_dir.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 const FAMILIES = ["llama", "mistral", "llama3", "qwen2"];
 
 const model = (family: string) => `${FIXTURES}${family}/policy`;
 const readJson = async (path: string) => JSON.parse(await Deno.readTextFile(path));
-
-async function inTemporary<T>(work: (path: string) => Promise<T>): Promise<T> {
-  const path = await Deno.makeTempDir();
-  try {
-    return await work(path);
-  } finally {
-    await Deno.remove(path, { recursive: true });
-  }
-}
 
 Deno.test("tokenizer: special tokens, vocabulary size, prefix", async () => {
   const wanted: Record<string, [number[], number, number]> = {
@@ -63,7 +55,7 @@ Deno.test("tokenizer: text comes back, also what the vocabulary lacks", async ()
 });
 
 Deno.test("tokenizer: settings of tokenizer_config.json, objects as tokens, Windows line ends", () =>
-  inTemporary(async (path) => {
+  inTempDir(async (path) => {
     const write = async (definition: unknown, config: unknown) => {
       await Deno.writeTextFile(`${path}/tokenizer.json`, JSON.stringify(definition));
       const text = JSON.stringify(config, null, 2).replaceAll("\n", "\r\n");
@@ -128,7 +120,7 @@ interface SettingsCase {
 Deno.test("tokenizer: the files beside it count as in Transformers 5 (tests/golden/tokenizer_settings.py)", async () => {
   const cases: SettingsCase[] = await readJson(`${FIXTURES}tokenizers/settings.json`);
   for (const { family, change, files, bos, eos, rows } of cases) {
-    await inTemporary(async (path) => {
+    await inTempDir(async (path) => {
       const definition = { ...await readJson(`${model(family)}/tokenizer.json`), ...change };
       for (const [name, content] of Object.entries({ "tokenizer.json": definition, ...files })) {
         await Deno.writeTextFile(`${path}/${name}`, JSON.stringify(content));
