@@ -84,7 +84,7 @@ export async function readRun(runDir: string): Promise<ReportContent> {
 
 /** The page as text. */
 export function reportHtml({ name, config, metrics, samples = [], K = [] }: ReportContent): string {
-  const title = `${name}: ${String(config.loss_type ?? "training")}`;
+  const title = `${name}: ${[config.loss_type ?? "training"].flat().map(valueText).join(", ")}`;
   const charts = CHARTS.map((chart) => chartHtml(chart, metrics)).filter((html) => html !== "");
   const finiteK = K.filter(Number.isFinite);
   if (finiteK.length > 0) charts.push(histogramHtml(finiteK));

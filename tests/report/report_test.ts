@@ -277,3 +277,11 @@ Deno.test("report: several runs on one page; what is no run is named; a live pag
     await served;
   });
 });
+
+Deno.test("report: an option that is no plain value is shown as it stands, however deep", () => {
+  let deep: unknown = 1;
+  for (let i = 0; i < 3000; i++) deep = [deep];
+  const page = (loss_type: unknown) => reportHtml({ name: "run", config: { loss_type }, metrics: [] });
+  assert(page(deep).includes("[[[[1]]]]"));
+  assert(page(["mipo", "sft"]).includes("<title>run: mipo, sft</title>"));
+});
