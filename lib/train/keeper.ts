@@ -122,8 +122,8 @@ export class Keeper {
         (latest ? `the latest is ${latest}` : "there is none");
     }
     return new InputError(
-      `Writing the trained model to ${runDir}/model: ${error.message}; ${kept}. Mend what stands in the way ` +
-        "(a full disk, a missing right), and go on with resume.",
+      `Writing the trained model to ${runDir}/model: ${error.message}; ${kept}. Clear what stands in the way ` +
+        "(a full disk, missing permissions), and go on with resume.",
       { cause: error },
     );
   }
