@@ -18,7 +18,7 @@ import type { TrainOptions } from "../train/options.ts";
 import { canonical, type Grid, type GridRules, type SweepRun, sweepRuns } from "../train/sweep_grid.ts";
 import { lossChoice } from "./loss_options.ts";
 import { text, wholeAbove0 } from "./shared_options.ts";
-import { RECORDED_KEYS, resolveRun, train, trainShape } from "./train.ts";
+import { RECORDED_KEYS, resolveRun, train, trainOptions, trainShape } from "./train.ts";
 
 /** Options of `train` that a sweep sets itself, or that make no run. */
 const EXCLUDED = ["output_dir", "resume", "describe", "profile"] as const;
@@ -183,7 +183,13 @@ async function runsIn(directory: string): Promise<Map<string, string>> {
     const path = `${directory}/${name}`;
     if (!isDirectory || !await exists(`${path}/config.json`)) continue;
     const config = await readJsonObject(`${path}/config.json`, "a run's options");
-    found.set(canonical(comparable(config)), path);
+    try {
+      // a run of an earlier version lacks the options that have come since: it had their defaults
+      found.set(canonical(comparable({ ...trainOptions.resolve(config) })), path);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error; // options that are no more: a run of its own
+      found.set(canonical(config), path);
+    }
   }
   return found;
 }
