@@ -1,5 +1,5 @@
 /** `deno task sweep`: trains once for every combination of listed values; prints where the comparison lies. */
-import { sweep, sweepOptions } from "../mod.ts";
+import { InputError, sweep, sweepOptions } from "../mod.ts";
 import { runTask } from "./cli.ts";
 
 if (import.meta.main) {
@@ -9,7 +9,7 @@ if (import.meta.main) {
     console.log(page);
     const failed = rows.filter(({ status }) => status === "failed");
     if (failed.length > 0) {
-      throw new Error(`${failed.length} of ${rows.length} runs failed; ${csv} names them`);
+      throw new InputError(`${failed.length} of ${rows.length} runs failed: ${failed[0]!.problem}`);
     }
   });
 }
