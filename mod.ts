@@ -35,6 +35,7 @@ export { describeTraining } from "./lib/commands/describe.ts";
 export { train, trainOptions } from "./lib/commands/train.ts";
 export type { LossOptions, RowOptions, TrainOptions } from "./lib/train/options.ts";
 export type { DataOptions } from "./lib/data/data_options.ts";
+export type { TrainingMemory } from "./lib/train/memory.ts";
 export type { TrainResult } from "./lib/train/trainer.ts";
 export {
   type CompletionScore,

@@ -14,7 +14,7 @@ import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { type PlannedRun, setUpTraining } from "../train/job.ts";
 import { resolveLora } from "../train/lora.ts";
-import { planTraining } from "../train/memory.ts";
+import { planTraining, type TrainingMemory } from "../train/memory.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
 import { applyCached } from "../tuning/prepare.ts";
 import { lossChoice } from "./loss_options.ts";
@@ -59,16 +59,7 @@ export interface RunPlan {
   /** Numbers in the model, and those that are trained. */
   readonly parameters: { readonly total: number; readonly trainable: number };
   /** By part. */
-  readonly memory: {
-    readonly weights: number;
-    readonly adapter: number;
-    readonly gradients: number;
-    readonly moments: number;
-    readonly saved: number;
-    readonly head: number;
-    readonly batch: number;
-    readonly total: number;
-  };
+  readonly memory: TrainingMemory;
   /** Tokens of a micro-batch. */
   readonly tokens: number;
   /** Of a step. */

@@ -40,7 +40,7 @@ export function tokeniseBlock(rows: readonly StoredRow[], options: BlockOptions)
       throw new InputError(
         `${row.where}: ${
           REASON_TEXT[result.dropped]
-        }, and strict is on. Mend or delete the row, or leave strict off to have such rows dropped and counted.`,
+        }, and strict is on. Fix or delete the row, or leave strict off to have such rows dropped and counted.`,
       );
     }
     counter.add(result);

@@ -83,7 +83,7 @@ function assignments<T>(
     try {
       return JSON.parse(whole) as Record<string, T>;
     } catch (error) {
-      throw new InputError(`${option}: ${whole} is not JSON (${(error as Error).message}). Mend it.`);
+      throw new InputError(`${option}: ${whole} is not JSON (${(error as Error).message}). Fix it.`);
     }
   }
   return Object.fromEntries(items.map((item) => {

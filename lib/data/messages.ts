@@ -70,7 +70,7 @@ function readMessage(given: Fields, { where, key }: MessagePlace): Message {
     throw new InputError(
       `${where}: ${key} has ${
         describe(name)
-      } as its role; a name such as user or assistant was wanted. Mend the row.`,
+      } as its role; a name such as user or assistant was wanted. Fix the row.`,
     );
   }
   const others = Object.entries(rest).filter(([, entry]) => entry !== null && entry !== undefined);
@@ -97,7 +97,7 @@ function textOf(content: unknown, { where, key }: MessagePlace): string {
     }).join("");
   }
   throw new InputError(
-    `${where}: ${key} has ${describe(content)} as its content; text was wanted. Mend or delete the row.`,
+    `${where}: ${key} has ${describe(content)} as its content; text was wanted. Fix or delete the row.`,
   );
 }
 

@@ -63,7 +63,7 @@ export class Renderer {
         `${this.#where}: an answer begins with a turn of the role ${
           JSON.stringify(first.role)
         }; the assistant's was ` +
-          "wanted, after what chosen and rejected have in common. Mend or delete the row.",
+          "wanted, after what chosen and rejected have in common. Fix or delete the row.",
       );
     }
     throw new InputError(

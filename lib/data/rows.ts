@@ -258,7 +258,7 @@ class RowReader {
       return value.trim() === "" ? undefined : JSON.parse(value);
     } catch (error) {
       throw new InputError(
-        `${this.raw.where}: ${key} is text that is not JSON (${(error as Error).message}). Mend the row.`,
+        `${this.raw.where}: ${key} is text that is not JSON (${(error as Error).message}). Fix the row.`,
       );
     }
   }
@@ -272,7 +272,7 @@ class RowReader {
       `${this.raw.where}: label is ${
         JSON.stringify(label)
       }; true (the completion is desirable) or false was wanted. ` +
-        "Mend the row.",
+        "Fix the row.",
     );
   }
 }

@@ -47,7 +47,7 @@ export async function judgeInto<T>(
   const { judge, hooks } = options;
   const journal = await openJournal<T>(path);
   try {
-    if (journal.mended) {
+    if (journal.fixed) {
       hooks.onEvent?.({ type: "notice", text: `${path}: a half-written last line was cut off` });
     }
     const rows = new Map<string, T>();

@@ -27,6 +27,7 @@ import { type ParamStore, withPrecision } from "../model/params.ts";
 import { STATE_HEADER } from "../ops/decode.ts";
 import { powerOfTwo } from "../ops/grid.ts";
 import { MAX_END_TOKENS, type SamplingOptions, samplingSettings } from "../ops/sample.ts";
+import { blockLength, MAX_BLOCK } from "./block_length.ts";
 
 /** How prompts are continued. */
 export interface GeneratorOptions extends SamplingOptions {
@@ -48,16 +49,6 @@ export interface Generated {
   readonly finishReason: "stop" | "length";
 }
 
-/** Steps of a block: the first, any later one at least, and at most. */
-const TRIAL_BLOCK = 4;
-const LEAST_BLOCK = 32;
-const MOST_BLOCK = 128;
-/** While prompts wait, finished slots are looked for more often: when the first is surely full, within these bounds. */
-const WAITING_BLOCK = { least: 16, most: 32 };
-/** While somebody looks at the tokens as they come. */
-const WATCHED_BLOCK = 8;
-/** A block's time at most, for progress and Ctrl-C. */
-const BLOCK_MS = 1000;
 /** Prompt tokens computed at a time, where no single prompt is longer. */
 const PREFILL_TOKENS = 512;
 
@@ -113,7 +104,7 @@ export class Generator {
   ): Promise<Generator> {
     const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const most = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
-    const size = { slots: Math.min(slots, most), positions, block: MOST_BLOCK };
+    const size = { slots: Math.min(slots, most), positions, block: MAX_BLOCK };
     return new Generator(gpu, createDecoder(gpu, withPrecision(params, compute), size));
   }
 
@@ -142,8 +133,9 @@ export class Generator {
         started.push({ slot, tokens: prompts[sequences[slot]!.prompt]!.slice(0, -1) });
       }
       await this.#fill(started.filter(({ tokens }) => tokens.length > 0));
-      const count = blockLength(sequences, {
-        step,
+      const count = blockLength({
+        left: sequences.flatMap((sequence) => sequence ? [sequence.left] : []),
+        milliseconds: step.milliseconds,
         steps,
         waiting: next < prompts.length,
         watched: options.onTokens !== undefined,
@@ -291,18 +283,4 @@ export class Generator {
     destroyPromptTensors(this.#prefill.prompts);
     this.#prefill = undefined;
   }
-}
-
-/** As many steps as have been made so far, so that what an early end wastes stays in proportion. */
-function blockLength(
-  sequences: readonly (Sequence | undefined)[],
-  { step, steps, waiting, watched }: { step: StepPlan; steps: number; waiting: boolean; watched: boolean },
-): number {
-  const left = sequences.flatMap((sequence) => sequence ? [sequence.left] : []);
-  const { least, most } = WAITING_BLOCK;
-  const wanted = waiting
-    ? Math.max(least, Math.min(most, ...left))
-    : Math.min(Math.max(LEAST_BLOCK, steps), MOST_BLOCK);
-  const timely = step.milliseconds === undefined ? TRIAL_BLOCK : Math.floor(BLOCK_MS / step.milliseconds);
-  return Math.max(1, Math.min(wanted, timely, watched ? WATCHED_BLOCK : Infinity, Math.max(...left)));
 }

@@ -4,9 +4,10 @@
  *
  * Set a recorder's `prepared` to one of these, record, `seal`, and `submit` whenever the tensors have changed.
  */
-import { createTexture, Plan, textureBytes } from "./plan.ts";
+import { Plan } from "./plan.ts";
 import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
 import { Recorder, type TextureSize } from "./recorder.ts";
+import { createTexture, textureBytes } from "./texture.ts";
 
 /** See the module's description. */
 export class Prepared extends Recorder {

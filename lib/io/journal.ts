@@ -12,7 +12,7 @@ export interface Journal<T> {
   /** What stood in it when it was opened. */
   readonly rows: readonly T[];
   /** Whether a half-written last line was cut off. */
-  readonly mended: boolean;
+  readonly fixed: boolean;
   /** Adds rows; they are on disk when the promise resolves. */
   append(rows: readonly T[]): Promise<void>;
   close(): void;
@@ -30,16 +30,16 @@ export async function openJournal<T>(path: string): Promise<Journal<T>> {
     await lock(file, path);
     const text = await readAll(file);
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-    const mended = whole.length < text.length;
+    const fixed = whole.length < text.length;
     const length = new TextEncoder().encode(whole).length;
-    if (mended) await file.truncate(length);
+    if (fixed) await file.truncate(length);
     await file.seek(0, Deno.SeekMode.End);
     const rows = whole.split("\n").flatMap((line, i) => line === "" ? [] : [parseLine<T>(line, path, i + 1)]);
     let turn: Promise<void> = Promise.resolve();
     return {
       path,
       rows,
-      mended,
+      fixed,
       append(added) {
         const bytes = new TextEncoder().encode(added.map((row) => JSON.stringify(row) + "\n").join(""));
         return turn = turn.then(async () => {
@@ -85,7 +85,7 @@ function parseLine<T>(line: string, path: string, number: number): T {
       `${path}:${number}: not valid JSON (${
         (error as Error).message
       }). The file is written line by line, and only its ` +
-        "last line can be cut off by a kill: something else has changed it. Mend or delete the line.",
+        "last line can be cut off by a kill: something else has changed it. Fix or delete the line.",
     );
   }
 }

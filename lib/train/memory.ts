@@ -20,6 +20,7 @@ export interface TrainingMemory {
   readonly weights: number;
   /** The adapters' numbers. */
   readonly adapter: number;
+  /** Of what is trained. */
   readonly gradients: number;
   /** AdamW's two. */
   readonly moments: number;
@@ -29,6 +30,7 @@ export interface TrainingMemory {
   readonly head: number;
   /** The rows' tokens and lists, scoring, and what a step hands back. */
   readonly batch: number;
+  /** All of it. */
   readonly total: number;
 }
 

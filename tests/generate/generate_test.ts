@@ -269,8 +269,14 @@ Deno.test("generate: what is wrong with a prompt is said with its line", async (
     await assertRejects(() => generate(options), InputError, message);
   };
   await refused({ prompt: "" }, "prompts.jsonl:2: the prompt is empty");
-  await refused({ text: "The captain" }, "prompts.jsonl:2: a row of the wrong shape, {text: a string}");
-  await refused({ prompt: [{ role: "user" }] }, "prompts.jsonl:2: a row of the wrong shape");
+  await refused(
+    { text: "The captain" },
+    "prompts.jsonl:2: a row of the wrong shape, {text: a string}",
+  );
+  await refused(
+    { prompt: [{ role: "user" }] },
+    "prompts.jsonl:2: message 0 of prompt has nothing as its content",
+  );
   await refused({ prompt: [{ role: "user", content: "Hi" }] }, "Leave --no-chat out", { chat: false });
   await refused({ prompt: "river ".repeat(300) }, "max_position_embeddings 256");
   // the others in the file begin with a BOS: an empty prompt is one

@@ -38,7 +38,7 @@ export function parsed(row: StoredRow): RawRow {
     throw new InputError(
       `${where}: not valid JSON (${
         (error as Error).message
-      }). A row must be one JSON object; mend or delete it.`,
+      }). A row must be one JSON object; fix or delete it.`,
     );
   }
 }

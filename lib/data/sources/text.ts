@@ -78,7 +78,7 @@ export async function* elementRows(text: AsyncIterable<string>, path: string): A
   let index = 0;
   const wrong = (found: string) =>
     new InputError(
-      `${path}: begins as a JSON array but is not valid JSON (${found}). Mend the file, or save it again.`,
+      `${path}: begins as a JSON array but is not valid JSON (${found}). Fix the file, or save it again.`,
     );
   for await (const chunk of text) {
     for (let start = 0; start < chunk.length;) {
