@@ -9,7 +9,7 @@ import type { Objective } from "../losses/mod.ts";
 import { apartMetrics } from "./apart.ts";
 import { exampleMetrics } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
-import type { MetricsRow } from "./run_dir.ts";
+import type { MetricsRow } from "../report/run_files.ts";
 
 type BestOptions = Pick<
   TrainOptions,

@@ -7,6 +7,7 @@ import { type Lock, takeLock } from "../io/lock.ts";
 import { nameOf } from "../io/paths.ts";
 import { checkOutputDirectory } from "../io/output.ts";
 import { writeWhole } from "../io/whole.ts";
+import type { MetricsRow } from "../report/run_files.ts";
 import { listCheckpoints } from "./checkpoint.ts";
 
 /** Makes sure that the directory can be there and that no other run would be overwritten. */
@@ -82,9 +83,6 @@ async function createFresh(now = new Date()): Promise<string> {
     if (await createDirectory(path)) return path;
   }
 }
-
-/** A row of `metrics.jsonl`. */
-export type MetricsRow = Readonly<Record<string, number>>;
 
 /** `metrics.jsonl`, a row at a time; on resuming it is made anew from the checkpoint's. */
 export class MetricsFile {
