@@ -14,7 +14,8 @@ import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Adapter, Linear } from "./linear.ts";
 import { createParams, type LayerWeights, type ParamStore, type Storage } from "./params.ts";
-import { createShards, type Group, joinShards, type ShardSet } from "./shards.ts";
+import type { Group } from "./placement.ts";
+import { createShards, joinShards, type ShardSet } from "./shards.ts";
 import type { ModelTensor } from "./table.ts";
 
 /** The adapters of a model. */

@@ -9,11 +9,11 @@ import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Linear } from "./linear.ts";
 import type { Format, Precision } from "../ops/operand.ts";
+import type { Group } from "./placement.ts";
 import { dropRopeTables } from "./rope_table.ts";
 import {
   createShards,
   destroyShards,
-  type Group,
   type Param,
   readShards,
   type ShardPart,
