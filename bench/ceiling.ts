@@ -49,7 +49,7 @@ export class Ceiling {
 
 /** By the clock a measurement takes at least so many milliseconds: a wait alone takes 11 in Deno. */
 const CLOCK_MS = 120;
-const MOST_DISPATCHES = 1024;
+const MAX_DISPATCHES = 1024;
 
 const ACCUMULATORS = 12;
 const UNROLL = 8;
@@ -152,7 +152,7 @@ class Timer {
       const wall = performance.now() - start;
       const ms = stamps && this.gpu.clock.between(stamps[0]!, stamps[1]!, wall);
       if (ms !== undefined) return ms / count;
-      if (wall >= CLOCK_MS || count >= MOST_DISPATCHES) return wall / count;
+      if (wall >= CLOCK_MS || count >= MAX_DISPATCHES) return wall / count;
     }
   }
 

@@ -31,8 +31,8 @@ export async function generateSuite(gpu: Gpu, report: Report, options: GenerateB
   const prompt = tokenizer.encode(options.prompt, { specialTokens: true });
   const params = await loadWeights(gpu, model, { trainable: false });
   const positions = prompt.length + newTokens;
-  const most = Math.max(...batches);
-  const generator = await Generator.create(gpu, params, { slots: most, positions });
+  const max = Math.max(...batches);
+  const generator = await Generator.create(gpu, params, { slots: max, positions });
   const peer = python ? await startPeer(python, options) : undefined;
   const ours = batches.map((): number[] => []);
   const theirs = batches.map((): number[] => []);

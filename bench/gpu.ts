@@ -93,10 +93,10 @@ export async function gpuSuite(
   },
 ): Promise<void> {
   if (divisor > 1) report.note(`sizes are divided by ${divisor}: this adapter is no GPU`);
-  const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
+  const max = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
   for (const { title, largest, make } of gpuEntries(divisor)) {
-    if (largest > most) {
-      report.note(`${title}: left out, its largest tensor has ${largest} bytes and a binding here ${most}`);
+    if (largest > max) {
+      report.note(`${title}: left out, its largest tensor has ${largest} bytes and a binding here ${max}`);
       continue;
     }
     await timeCases(gpu, report, { cases: [{ ...make(), name: title }], rounds, ceiling });

@@ -84,7 +84,7 @@ export async function timeCases(
     // Many operations per byte: arithmetic is what bounds it; few: memory is.
     const arithmetic = flops > 8 * bytes;
     const rates = ms.map((value) => (arithmetic ? flops : bytes) / value / 1e6);
-    const most = arithmetic ? ceiling.gflops : ceiling.gbytes;
+    const max = arithmetic ? ceiling.gflops : ceiling.gbytes;
     const size = `${digitsOf(flops)}FLOP, ${digitsOf(bytes)}B, ${best.toFixed(2)} / ${
       median(ms).toFixed(2)
     } ms`;
@@ -92,7 +92,7 @@ export async function timeCases(
       case: `${one.name} (${size})`,
       unit: arithmetic ? "GFLOP/s" : "GB/s",
       samples: rates,
-      share_of_ceiling: Math.max(...rates) / most,
+      share_of_ceiling: Math.max(...rates) / max,
     });
   });
   for (const { plan, destroy } of ready) {

@@ -100,10 +100,10 @@ function split(args: readonly string[]): { flags: Map<string, string[]>; suites:
 export function readBenchOptions(args: readonly string[]): BenchOptions {
   const { flags, suites } = split(args);
   const text = (flag: string) => flags.get(flag)?.at(-1);
-  const number = (flag: string, fallback: number, least = 1) => {
+  const number = (flag: string, fallback: number, min = 1) => {
     const value = Number(text(flag) ?? fallback);
-    if (Number.isInteger(value) && value >= least) return value;
-    throw new InputError(`--${flag} is ${text(flag)}; wanted is a whole number from ${least} on.`);
+    if (Number.isInteger(value) && value >= min) return value;
+    throw new InputError(`--${flag} is ${text(flag)}; wanted is a whole number from ${min} on.`);
   };
   const card = text("card");
   if (card !== undefined && !(card in CARDS)) {

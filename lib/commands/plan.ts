@@ -104,8 +104,8 @@ export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): P
 
 /** A GPU that is not here, with what drivers of discrete cards allow: where memory is stated, the CPU's is not meant. */
 function cardOf(memoryGb: number): Gpu {
-  const most = 2 ** 31 - 1;
-  const limits = { maxBufferSize: most, maxStorageBufferBindingSize: most, maxTextureDimension2D: 16384 };
+  const max = 2 ** 31 - 1;
+  const limits = { maxBufferSize: max, maxStorageBufferBindingSize: max, maxTextureDimension2D: 16384 };
   return { ...nullGpu("gpu", limits), name: `a GPU with ${memoryGb} GB` };
 }
 

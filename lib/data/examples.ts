@@ -36,7 +36,7 @@ export interface ExampleOptions extends PoolOptions {
   /** Ends the work. */
   readonly signal?: AbortSignal;
   /** Of a large source only so many rows are wanted, the first that are kept. */
-  readonly most?: number;
+  readonly max?: number;
 }
 
 /**
@@ -54,9 +54,9 @@ export async function loadExamples(source: string, options: ExampleOptions): Pro
   }
   const known = kept !== undefined && kept !== "damaged";
   if (known) await touch(cache!);
-  const most = key === undefined ? Infinity : options.most ?? Infinity;
-  const rows = known ? { ...kept, left: 0 } : await tokeniseFiles(files, { ...options, most });
-  const all = rows?.packed.flatMap(unpack) ?? [], examples = all.length > most ? all.slice(0, most) : all;
+  const max = key === undefined ? Infinity : options.max ?? Infinity;
+  const rows = known ? { ...kept, left: 0 } : await tokeniseFiles(files, { ...options, max });
+  const all = rows?.packed.flatMap(unpack) ?? [], examples = all.length > max ? all.slice(0, max) : all;
   const counts = rows?.counts ?? new SummaryCounter().counts;
   const summary = { ...counts, copies: copies(examples) };
   const total = examples.length < all.length || rows?.left ? totalRows(rows!, examples) : undefined;
@@ -73,7 +73,7 @@ export async function loadExamples(source: string, options: ExampleOptions): Pro
   }
   if (cache !== undefined && !known && rows.left === 0) await keep(cache, rows, options);
   const sourceHash = key === undefined ? undefined : `source-${key}`;
-  const hash = most < Infinity ? sourceHash! : await hashExamples(examples);
+  const hash = max < Infinity ? sourceHash! : await hashExamples(examples);
   return { examples, kind: rows.first.kind, summary, text, hash, sourceHash, total };
 }
 
@@ -94,14 +94,14 @@ interface ReadRows extends KeptRows {
 
 async function tokeniseFiles(
   files: readonly string[],
-  { onProgress, signal, most, ...options }: ExampleOptions & { readonly most: number },
+  { onProgress, signal, max, ...options }: ExampleOptions & { readonly max: number },
 ): Promise<ReadRows | undefined> {
   const counter = new SummaryCounter(), packed: PackedExamples[] = [];
   const tally: ByteTally = { doneBytes: 0, totalBytes: await totalSize(files) };
   let first: RowShape | undefined, kept = 0, left = 0;
   const wanted = async function* () {
     for await (const block of inBlocks(storedRowsOf(files, tally))) {
-      if (kept < most) yield block;
+      if (kept < max) yield block;
       else left += block.length;
     }
   };

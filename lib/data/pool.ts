@@ -18,7 +18,7 @@ export interface PoolOptions extends BlockOptions {
   readonly onNotice?: (text: string) => void;
 }
 
-const MOST_THREADS = 8, PATIENCE_MS = 1000;
+const MAX_THREADS = 8, PATIENCE_MS = 1000;
 /** Blocks that wait at a worker, so that it never waits for one. */
 const QUEUED = 2;
 
@@ -58,7 +58,7 @@ class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#most = Math.min(MOST_THREADS, options.threads ?? navigator.hardwareConcurrency) - 1;
+    this.#most = Math.min(MAX_THREADS, options.threads ?? navigator.hardwareConcurrency) - 1;
   }
 
   get owes(): boolean {

@@ -24,7 +24,7 @@ export interface KeptRows {
 /** Less than so many bytes of data are tokenised as fast as they are digested and looked up. */
 const WORTH_BYTES = 4 << 20;
 /** Bytes that all kept rows may take. */
-const MOST_BYTES = 4 * 2 ** 30;
+const MAX_BYTES = 4 * 2 ** 30;
 const MAGIC = "mipo rows 1\n";
 
 /**
@@ -97,7 +97,7 @@ export async function writeKept(
     const start = encoder.encode(`${MAGIC}${digest}\n${String(headBytes.length).padStart(10)}\n`);
     for (const bytes of [start, headBytes, ...arrays]) await sink.write(bytes);
   });
-  await pruneDirectory(folder, MOST_BYTES);
+  await pruneDirectory(folder, MAX_BYTES);
 }
 
 /** Characters before the head: the format, the digest and the head's length, each with its line's end. */

@@ -32,7 +32,7 @@ export function fitLogistic(data: LogisticData, C: number): Float64Array<ArrayBu
     const { gradient, hessian } = derivatives(data, w, C);
     const target = solveQuadratic(w, gradient, hessian);
     const step = target.map((t, j) => t - w[j]!);
-    const size = step.reduce((most, d) => Math.max(most, Math.abs(d)), 0);
+    const size = step.reduce((max, d) => Math.max(max, Math.abs(d)), 0);
     if (size < 1e-9) break;
     let share = 1, next = target, nextValue = objective(data, next, C);
     while (!(nextValue <= value) && share > 1e-4) {

@@ -92,8 +92,8 @@ async function answerPiece(
 ): Promise<string[][]> {
   const conversations = members.map((): Message[] => []);
   const turns = members.map((): string[] => []);
-  const most = members.reduce((count, question) => Math.max(count, question.turns.length), 0);
-  for (let turn = 0; turn < most; turn++) {
+  const max = members.reduce((count, question) => Math.max(count, question.turns.length), 0);
+  for (let turn = 0; turn < max; turn++) {
     const asked = members.flatMap((question, i) => turn < question.turns.length ? [i] : []);
     for (const i of asked) conversations[i]!.push({ role: "user", content: members[i]!.turns[turn]! });
     const made = await answer(asked.map((i) => conversations[i]!), settings);

@@ -111,8 +111,8 @@ const OVERFLOW: Record<FloatDtype, number> = { F32: Infinity, F16: 65520, BF16: 
 /** The index of the first finite value that `dtype` would make infinite, or -1. */
 export function findOverflow(values: Float32Array, dtype: FloatDtype): number {
   if (dtype === "F32") return -1;
-  const most = OVERFLOW[dtype];
-  return values.findIndex((x) => Math.abs(x) >= most && Number.isFinite(x));
+  const max = OVERFLOW[dtype];
+  return values.findIndex((x) => Math.abs(x) >= max && Number.isFinite(x));
 }
 
 /** Float32 values as the little-endian bytes of `dtype`. */

@@ -103,8 +103,8 @@ export class Generator {
     { slots, positions, compute = "f32" }: { slots: number; positions: number; compute?: "f32" | "bf16" },
   ): Promise<Generator> {
     const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-    const most = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
-    const size = { slots: Math.min(slots, most), positions, block: MAX_BLOCK };
+    const max = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
+    const size = { slots: Math.min(slots, max), positions, block: MAX_BLOCK };
     return new Generator(gpu, createDecoder(gpu, withPrecision(params, compute), size));
   }
 

@@ -8,9 +8,9 @@ const PERIODS = [1, 10, 1e9 / 38.4e6, 40, 1e9 / 24e6, 1e9 / 19.2e6, 80, 1e9 / 12
 const NEAR = 0.06;
 /** Two measurements of the period that differ by less are believed; after so many without such a pair, none is. */
 const AGREEMENT = 0.03;
-const MOST_SPANS = 6;
+const MAX_SPANS = 6;
 /** Stamps that cannot be true, after which the counter is given up. */
-const MOST_FAULTS = 3;
+const MAX_FAULTS = 3;
 
 /** The counter of one device. */
 export class DeviceClock {
@@ -23,7 +23,7 @@ export class DeviceClock {
 
   /** Nanoseconds of a tick; null where timestamps are of no use, undefined until that is known. */
   get period(): number | null | undefined {
-    return this.#faults >= MOST_FAULTS ? null : this.#period;
+    return this.#faults >= MAX_FAULTS ? null : this.#period;
   }
 
   /** Takes in what passed between two stamps, in ticks and on the host's clock, until the period is settled. */
@@ -38,7 +38,7 @@ export class DeviceClock {
       const far = (known: number) => Math.abs(middle / known - 1);
       const nearest = PERIODS.reduce((a, b) => far(b) < far(a) ? b : a);
       this.#period = far(nearest) < NEAR ? nearest : middle;
-    } else if (this.#spans.length >= MOST_SPANS) this.giveUp();
+    } else if (this.#spans.length >= MAX_SPANS) this.giveUp();
   }
 
   /** There is no counter, or none of use. */

@@ -58,7 +58,7 @@ export class Plan implements PlanView {
   /** Encodes and submits every step; returns without waiting. */
   submit(): void {
     const device = requireDevice(this.gpu);
-    const most = FLOPS_PER_SUBMIT[this.gpu.adapterClass];
+    const max = FLOPS_PER_SUBMIT[this.gpu.adapterClass];
     let encoder = device.createCommandEncoder({ label: this.name });
     let pass: GPUComputePassEncoder | undefined;
     let flops = 0;
@@ -74,7 +74,7 @@ export class Plan implements PlanView {
         pass = undefined;
         this.#encodeCopy(encoder, step);
       }
-      if (flops > most) {
+      if (flops > max) {
         pass?.end();
         pass = undefined;
         device.queue.submit([encoder.finish()]);

@@ -154,10 +154,10 @@ export class Recorder {
       }
     }
     const [x, y = 1, z = 1] = options.grid;
-    const most = this.gpu.limits.maxComputeWorkgroupsPerDimension;
-    if (Math.max(x, y, z) > most) {
+    const max = this.gpu.limits.maxComputeWorkgroupsPerDimension;
+    if (Math.max(x, y, z) > max) {
       throw new RangeError(
-        `Kernel ${shader.label}: grid ${x}x${y}x${z} exceeds ${most} workgroups in a dimension.`,
+        `Kernel ${shader.label}: grid ${x}x${y}x${z} exceeds ${max} workgroups in a dimension.`,
       );
     }
     for (const { access, tensor } of bindings) {
@@ -170,7 +170,7 @@ export class Recorder {
       return;
     }
     const wanted = x * y * this.flopsPerDispatch / Math.max(1, mostFlops);
-    const pieces = wanted >= x * y ? [[0, x * y] as const] : piecesOf(x * y, Math.min(most, wanted));
+    const pieces = wanted >= x * y ? [[0, x * y] as const] : piecesOf(x * y, Math.min(max, wanted));
     for (const [base, workgroups] of pieces) {
       this.#push({
         ...dispatch,
@@ -208,8 +208,8 @@ export class Recorder {
     if (isQuantized(dtype)) return null;
     const rowBytes = columns * BYTES[dtype];
     const width = rowBytes / 16;
-    const most = this.gpu.limits.maxTextureDimension2D;
-    if (rowBytes % 256 !== 0 || width > most || rows > most || rows === 0) return null;
+    const max = this.gpu.limits.maxTextureDimension2D;
+    if (rowBytes % 256 !== 0 || width > max || rows > max || rows === 0) return null;
     return this.derived(tensor, "image", (rec) => {
       const format = BYTES[dtype] === 2 ? "rgba32uint" as const : "rgba32float" as const;
       const target = rec.texture(`${tensor.name}.image`, { width, height: rows, format, dtype }, extent);
@@ -262,8 +262,8 @@ export class Recorder {
 }
 
 /** First workgroup and number of workgroups of all pieces, none with more than `most`. */
-function piecesOf(workgroups: number, most: number): [number, number][] {
-  const size = Math.max(1, Math.floor(most));
+function piecesOf(workgroups: number, max: number): [number, number][] {
+  const size = Math.max(1, Math.floor(max));
   const pieces: [number, number][] = [];
   for (let base = 0; base < workgroups; base += size) pieces.push([base, Math.min(size, workgroups - base)]);
   return pieces;

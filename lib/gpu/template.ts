@@ -72,12 +72,12 @@ export function evaluate(text: string, scope: Readonly<Scope>): number {
     if (typeof value !== "number") return fail(`the name ${token} has no number`);
     return value;
   }
-  function binary(least: number): number {
+  function binary(min: number): number {
     let left = atom();
     while (at < tokens.length) {
       const operator = tokens[at]!;
       const level = PRECEDENCE[operator];
-      if (level === undefined || level < least) break;
+      if (level === undefined || level < min) break;
       at++;
       left = OPERATIONS[operator]!(left, binary(level + 1));
     }

@@ -144,10 +144,10 @@ export interface RowWindow {
 }
 
 /** A tensor's rows in windows of at most `most` (a positive whole number); the tensor itself where one holds them all. */
-export function rowWindows(tensor: Tensor, most: number): RowWindow[] {
+export function rowWindows(tensor: Tensor, max: number): RowWindow[] {
   const [total = 0] = tensor.shape;
-  return Array.from({ length: Math.ceil(total / most) }, (_, i) => {
-    const first = i * most, rows = Math.min(most, total - first);
+  return Array.from({ length: Math.ceil(total / max) }, (_, i) => {
+    const first = i * max, rows = Math.min(max, total - first);
     const window = rows === total
       ? tensor
       : rowWindow(tensor, first, first + rows, `${tensor.name}[${first}…]`);

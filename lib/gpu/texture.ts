@@ -30,9 +30,9 @@ export function textureBytes(gpu: Gpu, size: NonNullable<Tensor["texture"]>): nu
  */
 function paddedSize(gpu: Gpu, { width, height }: { width: number; height: number }): [number, number] {
   if (gpu.adapterClass !== "software") return [width, height];
-  const most = gpu.limits.maxTextureDimension2D;
+  const max = gpu.limits.maxTextureDimension2D;
   const lines = Math.max(3, Math.ceil(width / 4));
   const padded = 4 * (lines % 2 === 0 ? lines + 1 : lines);
   const powerOfTwo = (height & (height - 1)) === 0;
-  return [padded <= most ? padded : width, powerOfTwo && height < most ? height + 1 : height];
+  return [padded <= max ? padded : width, powerOfTwo && height < max ? height + 1 : height];
 }

@@ -24,7 +24,7 @@ export interface PatientRequest {
   readonly onRetry?: (problem: string, waitMs: number) => void;
 }
 
-const MOST_WAIT_MS = 60_000;
+const MAX_WAIT_MS = 60_000;
 const DEFAULTS = { timeoutMs: 120_000, attempts: 7, firstWaitMs: 1000 };
 
 /** An attempt's end: a value, or what went wrong and whether and when to try again. */
@@ -66,7 +66,7 @@ async function insist<T>(
         : "";
       throw new InputError(`Asking ${request.whom} at ${request.url}: ${problem}.${tried}`);
     }
-    const backOff = Math.min(firstWaitMs * 2 ** (attempt - 1), MOST_WAIT_MS) * (1 + Math.random() / 2);
+    const backOff = Math.min(firstWaitMs * 2 ** (attempt - 1), MAX_WAIT_MS) * (1 + Math.random() / 2);
     const waitMs = outcome.waitMs ?? backOff;
     request.onRetry?.(problem, waitMs);
     await pause(waitMs, request.signal);

@@ -14,11 +14,11 @@ export class ConfigKeys {
   }
 
   /** A whole number of at least `least`. */
-  count(key: string, byDefault?: number, least = 1): number {
+  count(key: string, byDefault?: number, min = 1): number {
     const value = this.raw[key] ?? byDefault;
     if (value !== undefined && value === byDefault) return byDefault;
-    if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
-    return this.fail(key, `a whole number from ${least}`);
+    if (Number.isSafeInteger(value) && (value as number) >= min) return value as number;
+    return this.fail(key, `a whole number from ${min}`);
   }
 
   /** A finite number above 0. */

@@ -52,12 +52,12 @@ export function cacheRowBytes(config: ModelConfig, positions: number): number {
 export function createDecoder(gpu: Gpu, params: ParamStore, size: DecoderSize): Decoder {
   const { config } = params;
   const { slots, positions, block } = size;
-  const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  const max = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
   const bytes = slots * cacheRowBytes(config, positions);
-  if (bytes > most) {
+  if (bytes > max) {
     throw new InputError(
       `Allocating the cache for ${slots} sequences of ${positions} tokens: a layer takes ${bytes} bytes, but this ` +
-        `adapter binds at most ${most} at once. Generate fewer sequences at a time, or fewer tokens.`,
+        `adapter binds at most ${max} at once. Generate fewer sequences at a time, or fewer tokens.`,
     );
   }
   const { num_key_value_heads: G, head_dim: K, num_hidden_layers: L } = config;

@@ -48,7 +48,7 @@ export interface Placement {
  */
 export function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
   const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const max = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const sizes: ShardSize[] = [];
   const open = new Map<string, number>();
   const placed = groups.map((group) => {
@@ -64,7 +64,7 @@ export function placeGroups(gpu: Gpu, groups: readonly Group[]): Placement {
     }
     const kind = `${decay} ${trained} ${dtype}`;
     let shard = open.get(kind);
-    if (shard === undefined || sizes[shard]!.sizeBytes + bytes > most) {
+    if (shard === undefined || sizes[shard]!.sizeBytes + bytes > max) {
       shard = sizes.push({ sizeBytes: 0, decay, trained, dtype }) - 1;
       open.set(kind, shard);
     }

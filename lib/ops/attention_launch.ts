@@ -20,7 +20,7 @@ export interface AttentionShape {
 }
 
 /** A driver of software adapters (Mesa 22.3) stops an invocation silently after 65,535 loop iterations. */
-const MOST_ITERATIONS = 60_000;
+const MAX_ITERATIONS = 60_000;
 
 /** Nominal (query, key) pairs of T packed rows, for the listing: the ranges are known at run time only. */
 export function pairs(T: number): number {
@@ -35,9 +35,9 @@ export function mostPairs(T: number): number {
 /** Which heads of a key head's group one dispatch takes: as many as keep within MOST_ITERATIONS. */
 export function headParts(tile: AttentionTile, group: number, T: number): [from: number, to: number][] {
   const passes = tile.kind === "group" ? 0 : Math.ceil(T / tile.dkv[1]) + 3;
-  const most = passes === 0 ? group : Math.max(1, Math.floor(MOST_ITERATIONS / passes));
+  const max = passes === 0 ? group : Math.max(1, Math.floor(MAX_ITERATIONS / passes));
   const parts: [number, number][] = [];
-  for (let from = 0; from < group; from += most) parts.push([from, Math.min(group, from + most)]);
+  for (let from = 0; from < group; from += max) parts.push([from, Math.min(group, from + max)]);
   return parts;
 }
 

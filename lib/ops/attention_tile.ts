@@ -39,7 +39,7 @@ export interface AttentionVariant {
 /** Rows held and taken: forward, gradient of the queries, gradients of keys and values. */
 type Helds = readonly [forward: Held, dq: Held, dkv: Held];
 /** By the largest head size that a line is for. Larger tiles than these take seconds to compile on software adapters. */
-type Table = readonly (readonly [most: number, helds: Helds])[];
+type Table = readonly (readonly [max: number, helds: Helds])[];
 
 const SIMPLE: Table = [
   [32, [[4, 2], [4, 2], [4, 1]]],
@@ -86,7 +86,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
 ];
 
 function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): AttentionVariant {
-  const find = (headSize: number) => table.find(([most]) => headSize <= most)?.[1];
+  const find = (headSize: number) => table.find(([max]) => headSize <= max)?.[1];
   return {
     name,
     ...(kind === "image" ? { suits: "software" } : {}),
@@ -102,9 +102,9 @@ function threadVariant(name: string, kind: ThreadTile["kind"], table: Table): At
 
 /** Whether the tensors can be read as textures, a texel being four numbers of one head. */
 function hasImages(gpu: Gpu, { headSize, rows, rowFloats }: AttentionSize): boolean {
-  const most = gpu.limits.maxTextureDimension2D;
-  return headSize % 4 === 0 && rows > 0 && rows <= most &&
-    rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= most);
+  const max = gpu.limits.maxTextureDimension2D;
+  return headSize % 4 === 0 && rows > 0 && rows <= max &&
+    rowFloats.every((floats) => floats % 64 === 0 && floats / 4 <= max);
 }
 
 /** Kernels of attention: forward, the gradient of the queries, those of keys and values. */
@@ -125,7 +125,7 @@ export function groupConstants(pass: Pass, headSize: number) {
   const CHUNKS = headSize / 4;
   const ONCE = pass === "forward";
   const OWN = (ONCE || pass === "dkv" ? [64, 128] : [128, 256]).reduce(
-    (rows, most) => headSize > most ? rows / 2 : rows,
+    (rows, max) => headSize > max ? rows / 2 : rows,
     32,
   );
   const SLICE = ONCE ? 4 : 8; // chunks

@@ -39,7 +39,7 @@ export function decodeEmbedding(
 
 /** Positions of the cache for each workgroup that shares a head's keys, and how many share them at most. */
 const PIECE_POSITIONS = 512;
-const MOST_PIECES = 16;
+const MAX_PIECES = 16;
 
 /** Sizes of a model's attention while decoding. */
 export interface DecodeAttentionShape {
@@ -85,7 +85,7 @@ export function decodeAttention(
   let SPLIT = variant.split ?? (rec.gpu.adapterClass === "software" ? 1 : 32);
   while (SPLIT > 1 && 4 * SPLIT * QH * (K + 2) > rec.gpu.limits.maxComputeWorkgroupStorageSize) SPLIT /= 2;
   // A GPU wants more workgroups than a few slots have heads. By the cache's length alone, for the bits again.
-  const PIECES = SPLIT > 1 ? variant.pieces ?? Math.min(MOST_PIECES, Math.ceil(P / PIECE_POSITIONS)) : 1;
+  const PIECES = SPLIT > 1 ? variant.pieces ?? Math.min(MAX_PIECES, Math.ceil(P / PIECE_POSITIONS)) : 1;
   const o = rec.tensor(name, [B, H * K]);
   const partial = PIECES > 1 ? rec.tensor(`${name}.partial`, [B * H * PIECES, K]) : o;
   const softmax: Record<string, Tensor> = PIECES > 1
@@ -122,9 +122,9 @@ export function decodeAttention(
 }
 
 /** How many of a key/value head's query heads are served together. */
-function queriesTogether(perGroup: number, K: number, most: number): number {
+function queriesTogether(perGroup: number, K: number, max: number): number {
   let together = perGroup;
-  while (together > 1 && (together * K > most || perGroup % together !== 0)) together--;
+  while (together > 1 && (together * K > max || perGroup % together !== 0)) together--;
   return together;
 }
 

@@ -176,9 +176,9 @@ function chooseForm(
     `${format === "f32" ? "" : `${format} ` as const}${texture ? "image" : "buffer"}`;
   if (!rec.prepared) return named(stored, false);
   const [rows = 0, D = 0] = w.shape;
-  const most = rec.gpu.limits.maxTextureDimension2D;
-  const texture = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= most &&
-    (!swiglu || rows <= most);
+  const max = rec.gpu.limits.maxTextureDimension2D;
+  const texture = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= max &&
+    (!swiglu || rows <= max);
   // textures of blocks hold their values
   if (isQuantized(stored)) return texture ? "image" : named(stored, false);
   const format = stored === "f32" && precision === "bf16" && D % 8 === 0 ? "bf16" : stored;
@@ -222,17 +222,17 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
   const doubled = swiglu ? 2 : 1;
   let TN = variant.tileColumns ?? 1;
   if (variant.tileColumns === undefined) {
-    const most = (software ? 16 : 4) / doubled;
+    const max = (software ? 16 : 4) / doubled;
     const enough = software ? 32 : 256; // invocations or workgroups that keep the adapter busy
-    while (TN < most && N / (2 * TN) >= enough) TN *= 2;
+    while (TN < max && N / (2 * TN) >= enough) TN *= 2;
   }
   if (SPLIT > 1) {
     // the sums of all lanes lie in workgroup memory
-    const most = gpu.limits.maxComputeWorkgroupStorageSize / 4;
+    const max = gpu.limits.maxComputeWorkgroupStorageSize / 4;
     const words = (rows: number, columns: number) => SPLIT * rows * (columns * doubled + (norm ? 1 : 0));
     let rows = TM;
-    while (words(rows, TN) > most && TN > 1) TN /= 2;
-    while (words(rows, TN) > most && rows > 1) rows /= 2;
+    while (words(rows, TN) > max && TN > 1) TN /= 2;
+    while (words(rows, TN) > max && rows > 1) rows /= 2;
     return { TM: rows, TN, SIZE: SPLIT, SPLIT, UNIFORM: 0 };
   }
   const fits = VEC === 4 && 4 * B * D <= gpu.limits.maxUniformBufferBindingSize;

@@ -9,8 +9,8 @@ export const NO_EXTENT = 0xffffffff;
  * `workgroup_id.x + workgroup_id.y * num_workgroups.x` and must tolerate a few indices beyond the last.
  */
 export function grid1d(gpu: Gpu, workgroups: number): [number, number] {
-  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
-  const y = Math.max(1, Math.ceil(workgroups / most));
+  const max = gpu.limits.maxComputeWorkgroupsPerDimension;
+  const y = Math.max(1, Math.ceil(workgroups / max));
   return [Math.max(1, Math.ceil(workgroups / y)), y];
 }
 

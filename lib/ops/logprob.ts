@@ -119,11 +119,11 @@ export function chunkSize(rec: Recorder, w: Tensor, { N, chunk }: { N: number; c
     throw new RangeError(`logprobHead: chunk is ${chunk}; windows of w want a positive multiple of 64 rows.`);
   }
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = rec.gpu.limits;
-  const most = Math.min(
+  const max = Math.min(
     chunk ?? Math.min(CHUNK_COLUMNS, LOGITS_BYTES / (4 * Math.max(1, N))),
     maxStorageBufferBindingSize / rowBytes(D, w.dtype), // the window of w
     // Matrix products on software adapters read textures: a window beyond their size would miss that path.
     rec.gpu.adapterClass === "software" ? maxTextureDimension2D : Infinity,
   );
-  return most >= V ? V : Math.max(64, Math.floor(most / 64) * 64);
+  return max >= V ? V : Math.max(64, Math.floor(max / 64) * 64);
 }

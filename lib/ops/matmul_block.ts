@@ -11,7 +11,7 @@ import { operand, readFormat } from "./operand.ts";
 /** A GPU wants about this many workgroups; long reductions are split to reach it. */
 const WORKGROUPS = 256;
 /** No part of a split reduction is shorter. */
-const LEAST_SPLIT = 256;
+const MIN_SPLIT = 256;
 
 /** The variant `block_64` or `block_128`: a workgroup makes `size` x `size` results. */
 export function blockVariant(size: 64 | 128): Candidate<MatmulProblem> {
@@ -76,7 +76,7 @@ function bufferOperands(rec: Recorder, { left, right, precision }: MatmulProblem
 
 /** How many steps of the sum one workgroup takes: all, or fewer where the result has too few blocks. */
 function splitLength(depth: number, blocks: number, steps: number): number {
-  const wanted = Math.min(Math.floor(WORKGROUPS / blocks), Math.floor(depth / LEAST_SPLIT));
+  const wanted = Math.min(Math.floor(WORKGROUPS / blocks), Math.floor(depth / MIN_SPLIT));
   return Math.max(1, Math.ceil(depth / Math.max(1, wanted) / steps)) * steps;
 }
 
@@ -98,22 +98,22 @@ function sumSplits(
 const COLUMNS = 4;
 
 /** The variant `rows_1` to `rows_16`: X·Wᵀ of at most that many rows. */
-export function rowsVariant(most: number): Candidate<MatmulProblem> {
+export function rowsVariant(max: number): Candidate<MatmulProblem> {
   return {
-    name: `rows_${most}`,
+    name: `rows_${max}`,
     supports: (_rec, { layout, rows, depth, precision }) =>
-      layout === "nt" && rows <= most && (precision === "bf16" || depth % 4 === 0),
-    record: (rec, problem) => recordRows(rec, problem, most),
+      layout === "nt" && rows <= max && (precision === "bf16" || depth % 4 === 0),
+    record: (rec, problem) => recordRows(rec, problem, max),
   };
 }
 
-function recordRows(rec: Recorder, problem: MatmulProblem, most: number): void {
+function recordRows(rec: Recorder, problem: MatmulProblem, max: number): void {
   const { rows, columns, depth, resultFirst = 0, resultStride = columns } = problem;
   const [left, right] = bufferOperands(rec, problem);
   const { row_extent, left_stride, right_stride } = productParams(problem, left, right);
   const { LEFT, RIGHT, HL, HR } = formatConstants(left, right, "nt");
   rec.dispatch("matmul_rows", {
-    constants: { LEFT, RIGHT, HL, HR, M: most, COLUMNS, VEC: 1, ...epilogueFlags(problem) },
+    constants: { LEFT, RIGHT, HL, HR, M: max, COLUMNS, VEC: 1, ...epilogueFlags(problem) },
     bind: { left, right, ...epilogueBindings(problem) },
     params: {
       ...{ rows, columns, depth, row_extent, left_stride, right_stride },

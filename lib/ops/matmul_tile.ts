@@ -136,8 +136,8 @@ export function productParams(problem: MatmulProblem, left: Tensor, right: Tenso
 }
 
 /** Tiles that lie side by side in a workgroup's block: `most`, or fewer where the result is narrow. */
-function blockWidth(tilesAcross: number, most: number): number {
+function blockWidth(tilesAcross: number, max: number): number {
   let width = 1;
-  while (width * 2 <= Math.min(tilesAcross, most)) width *= 2;
+  while (width * 2 <= Math.min(tilesAcross, max)) width *= 2;
   return width;
 }

@@ -83,8 +83,8 @@ export function bindableRows(gpu: Gpu, matrix: Tensor): RowWindow[] {
   const [rows, columns] = matrix.shape as [number, number];
   const { maxStorageBufferBindingSize, maxTextureDimension2D } = gpu.limits;
   const bytes = Math.floor(maxStorageBufferBindingSize / Math.max(1, rowBytes(columns, matrix.dtype)));
-  const most = gpu.adapterClass === "software" ? Math.min(bytes, maxTextureDimension2D) : bytes;
-  return rowWindows(matrix, most >= rows ? Math.max(1, rows) : Math.max(64, Math.floor(most / 64) * 64));
+  const max = gpu.adapterClass === "software" ? Math.min(bytes, maxTextureDimension2D) : bytes;
+  return rowWindows(matrix, max >= rows ? Math.max(1, rows) : Math.max(64, Math.floor(max / 64) * 64));
 }
 
 /** A tensor as a matrix: all dimensions but the first are columns. */
@@ -105,16 +105,16 @@ export function asMatrix(tensor: Tensor): Tensor {
 
 /** Whether a matrix fits the adapter's textures, `perTexel` columns a texel. */
 export function fitsTexture(rec: Recorder, matrix: Tensor, perTexel: number): boolean {
-  const most = rec.gpu.limits.maxTextureDimension2D;
+  const max = rec.gpu.limits.maxTextureDimension2D;
   const [rows, columns] = matrix.shape as [number, number];
-  return rows > 0 && rows <= most && Math.ceil(columns / perTexel) <= most;
+  return rows > 0 && rows <= max && Math.ceil(columns / perTexel) <= max;
 }
 
 /** Whether a matrix has a form by {@link bf16Columns}. */
 export function fitsColumns(rec: Recorder, matrix: Tensor): boolean {
-  const most = rec.gpu.limits.maxTextureDimension2D;
+  const max = rec.gpu.limits.maxTextureDimension2D;
   const [rows, columns] = matrix.shape as [number, number];
-  return rows > 0 && columns % 4 === 0 && columns <= most && Math.ceil(rows / 8) <= most;
+  return rows > 0 && columns % 4 === 0 && columns <= max && Math.ceil(rows / 8) <= max;
 }
 
 /** An f32 matrix as a texture of four columns a texel, the ends of rows filled with zeros. */

@@ -70,9 +70,9 @@ export function gradNorm(
 /** A flat tensor, in pieces where one binding does not hold it. */
 function piecesOf(rec: Recorder, flat: Tensor): Tensor[] {
   const count = elementCount(flat.shape);
-  const most = Math.floor(rec.gpu.limits.maxStorageBufferBindingSize / 4);
-  if (count <= most) return [flat];
-  return rowWindows(flat, Math.floor(most / 64) * 64).map(({ window }) => window);
+  const max = Math.floor(rec.gpu.limits.maxStorageBufferBindingSize / 4);
+  if (count <= max) return [flat];
+  return rowWindows(flat, Math.floor(max / 64) * 64).map(({ window }) => window);
 }
 
 /** A shard of parameters with its gradient and moments, flat and of one length. */

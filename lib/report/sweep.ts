@@ -30,7 +30,7 @@ interface Group {
 }
 
 /** Curves of more runs than this cannot be told apart. */
-const MOST_CURVES = 12;
+const MAX_CURVES = 12;
 
 /** A line per run: name, status, varied options, final metrics. */
 export function sweepCsv(rows: readonly SweepRow[]): string {
@@ -57,7 +57,7 @@ export function sweepHtml(rows: readonly SweepRow[], metric: string): string {
     ...metrics.map((key) => number(finalValue(row, key))),
   ]);
   const done = sorted.filter(({ status }) => status === "done");
-  const note = done.length > MOST_CURVES ? `<p>Curves of the first ${MOST_CURVES}.</p>` : "";
+  const note = done.length > MAX_CURVES ? `<p>Curves of the first ${MAX_CURVES}.</p>` : "";
   return pageHtml(
     `Sweep: ${rows.length} runs`,
     [
@@ -67,7 +67,7 @@ export function sweepHtml(rows: readonly SweepRow[], metric: string): string {
       tableHtml(["run", "status", ...keys, ...metrics], table),
       "<h2>Curves</h2>",
       note,
-      comparisonCharts(done.slice(0, MOST_CURVES)),
+      comparisonCharts(done.slice(0, MAX_CURVES)),
     ].join("\n"),
   );
 }
@@ -92,7 +92,7 @@ function groupsHtml(rows: readonly SweepRow[], metric: string): string {
       ...spread === undefined ? {} : { low: mean - spread, high: mean + spread },
     };
   });
-  const max = bars.reduce((most, { value, high = 0 }) => Math.max(most, value, high), 0);
+  const max = bars.reduce((max, { value, high = 0 }) => Math.max(max, value, high), 0);
   if (max <= 0) return "";
   const legend = bars.some((bar) => "low" in bar)
     ? "mean over seeds; the line is a standard deviation each way"

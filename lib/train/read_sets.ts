@@ -35,10 +35,10 @@ function reached(
   data: string | readonly string[],
   { shuffle, max_steps, batch_size, data_weights, eval_split }: TrainOptions,
   resumed: string | undefined,
-): { most?: number } {
+): { max?: number } {
   const inOrder = !shuffle && max_steps !== undefined && [data].flat().length === 1 && !data_weights;
   if (!inOrder || eval_split !== undefined) return {};
-  return resumed === undefined || isSourceHash(resumed) ? { most: max_steps * batch_size } : {};
+  return resumed === undefined || isSourceHash(resumed) ? { max: max_steps * batch_size } : {};
 }
 
 /** How reading rows reports, and is asked to end. */

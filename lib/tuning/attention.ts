@@ -9,9 +9,9 @@ import { type ExampleParts, type ProblemTensor, type TunedOp, tunedOp } from "./
 /** Products of K numbers for each (query, key) pair: q·k and p·v; q·k twice, dO·v twice, dq, dk and dv. */
 const PRODUCTS = { forward: 2, backward: 7 };
 /** An example has at most so many rows, and fewer where they would be so many FLOP: a candidate shall cost little. */
-const MOST_ROWS = { software: 1024, gpu: 4096 };
-const MOST_FLOPS = { software: 4e8, gpu: 2e10 };
-const LEAST_ROWS = 256;
+const MAX_ROWS = { software: 1024, gpu: 4096 };
+const MAX_FLOPS = { software: 4e8, gpu: 2e10 };
+const MIN_ROWS = 256;
 
 /** Rows of one example pair: the prompt, and each of its two completions. */
 const PROMPT = 128;
@@ -53,9 +53,9 @@ function sum(numbers: readonly number[]): number {
 }
 
 function rowsOf(sizes: Sizes, adapterClass: AdapterClass): number {
-  let rows = Math.min(sizes.rows, MOST_ROWS[adapterClass]);
-  const tooMuch = () => flopsOf(sizes, rows * SEEN) > MOST_FLOPS[adapterClass];
-  while (rows / 2 >= LEAST_ROWS && tooMuch()) rows = Math.ceil(rows / 2);
+  let rows = Math.min(sizes.rows, MAX_ROWS[adapterClass]);
+  const tooMuch = () => flopsOf(sizes, rows * SEEN) > MAX_FLOPS[adapterClass];
+  while (rows / 2 >= MIN_ROWS && tooMuch()) rows = Math.ceil(rows / 2);
   return rows;
 }
 

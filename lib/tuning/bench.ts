@@ -18,13 +18,13 @@ import type { Problem } from "./problem.ts";
 /** An input in another form (a texture image, packed bf16) serves about two products of a training step. */
 const USES = 2;
 /** Computations recorded in one plan; more of them come from submitting it again, up to so many times. */
-const MOST_REPEATS = 64;
-const MOST_SUBMITS = 64;
+const MAX_REPEATS = 64;
+const MAX_SUBMITS = 64;
 /** Single runs that make an estimate (any may be disturbed), and the milliseconds after which fewer must do. */
 const ESTIMATES = 4;
 const ESTIMATE_MS = 300;
 /** No batch is made longer than this, in milliseconds of the host's clock. */
-const MOST_WALL_MS = 500;
+const MAX_WALL_MS = 500;
 /** A batch that was too short is made longer by at most this factor at a time. */
 const GROWTH = 8;
 
@@ -76,11 +76,11 @@ export class Bench {
       const why = await this.#verify(single);
       if (why) return why;
       const estimate = await this.#estimate({ plan: single, repeats: 1, submits: 1 });
-      const most = Math.max(1, Math.floor(MOST_WALL_MS / estimate.wallMs));
+      const max = Math.max(1, Math.floor(MAX_WALL_MS / estimate.wallMs));
       // A single run by the clock is mostly the wait for it, and says no more than what the run takes at most.
       const byClock = estimate.ms === estimate.wallMs;
-      const wanted = byClock ? most : Math.min(most, Math.ceil(estimate.wantedMs / estimate.ms));
-      const repeats = Math.min(MOST_REPEATS, wanted);
+      const wanted = byClock ? max : Math.min(max, Math.ceil(estimate.wantedMs / estimate.ms));
+      const repeats = Math.min(MAX_REPEATS, wanted);
       const plan = await this.#plan(variant, repeats);
       const submits = Math.min(GROWTH, Math.ceil(wanted / repeats));
       return { variant, plan, repeats, submits, samples: [estimate.ms] };
@@ -101,7 +101,7 @@ export class Bench {
   async batch(run: Pick<Run, "plan" | "repeats" | "submits">): Promise<number> {
     for (;;) {
       const { ms, wallMs, wantedMs } = await this.#lap(run);
-      const room = Math.floor(Math.min(MOST_WALL_MS / wallMs, MOST_SUBMITS / run.submits));
+      const room = Math.floor(Math.min(MAX_WALL_MS / wallMs, MAX_SUBMITS / run.submits));
       if (2 * ms >= wantedMs || room < 2) return ms / (run.repeats * run.submits);
       run.submits *= Math.min(room, GROWTH, Math.max(2, Math.ceil(wantedMs / ms)));
     }

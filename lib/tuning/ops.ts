@@ -10,13 +10,13 @@ import { tunedAttention } from "./attention.ts";
 import { type ExampleParts, type ProblemTensor, type TunedOp, tunedOp } from "./problem.ts";
 
 /** Larger products are timed on a part of their result: variants keep their order, and a candidate costs little. */
-const MOST_FLOPS = { software: 1e8, gpu: 5e10 };
+const MAX_FLOPS = { software: 1e8, gpu: 5e10 };
 
 type Sizes = Pick<MatmulProblem, "layout" | "rows" | "columns" | "depth">;
 
 /** Sizes of the part that is timed: all of the depth, of which sums are made, and halves of the rest. */
-function partOf({ layout, rows, columns, depth }: Sizes, most: number): Sizes {
-  while (2 * rows * columns * depth > most && Math.max(rows, columns) > 256) {
+function partOf({ layout, rows, columns, depth }: Sizes, max: number): Sizes {
+  while (2 * rows * columns * depth > max && Math.max(rows, columns) > 256) {
     const half = (size: number) => Math.ceil(size / 16) * 8;
     if (rows >= columns) rows = half(rows);
     else columns = half(columns);
@@ -35,11 +35,11 @@ function shapesOf({ layout, rows, columns, depth }: Sizes) {
 /** The matrix product in its three layouts. */
 const tunedMatmul = tunedOp(matmulOp, {
   flopsOf: ({ rows, columns, depth }) => 2 * rows * columns * depth,
-  partsOf: (product, gpu) => matmulParts(product, MOST_FLOPS[gpu.adapterClass]),
+  partsOf: (product, gpu) => matmulParts(product, MAX_FLOPS[gpu.adapterClass]),
 });
 
-function matmulParts(product: MatmulProblem, most: number): ExampleParts<MatmulProblem> {
-  const sizes = partOf(product, most);
+function matmulParts(product: MatmulProblem, max: number): ExampleParts<MatmulProblem> {
+  const sizes = partOf(product, max);
   const { rows, columns, depth } = sizes;
   const { accumulate, precision } = product;
   const { left, right, result } = shapesOf(sizes);

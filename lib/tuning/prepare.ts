@@ -126,10 +126,10 @@ export async function applyCached(
 }
 
 /** Seconds of tuning at the start of a run, at most; and the share of the run that it may take. */
-const MOST_SECONDS = 3;
+const MAX_SECONDS = 3;
 const SHARE = 0.03;
 /** Below this tuning would end before it has compared anything. */
-const LEAST_SECONDS = 1;
+const MIN_SECONDS = 1;
 /** FLOP per second that estimate how long a run will take. */
 const SPEED = { software: 1e10, gpu: 5e12 };
 /** Seconds until an op has two variants to compare, where compiling them takes long (measured on llvmpipe). */
@@ -171,9 +171,9 @@ export async function prepareKernels(
     const path = "path" in options ? options.path : cachePath();
     const known = await applyCached(gpu, options, { path });
     const flops = classes.reduce((sum, { totalFlops }) => sum + totalFlops, 0) * (work.repeats ?? 1);
-    const seconds = Math.min(MOST_SECONDS, SHARE * flops / SPEED[gpu.adapterClass]);
+    const seconds = Math.min(MAX_SECONDS, SHARE * flops / SPEED[gpu.adapterClass]);
     const unknown = classes.filter(({ key }) => !known.has(key) && worthBeginning(gpu, key, seconds));
-    if (unknown.length > 0 && seconds >= LEAST_SECONDS) {
+    if (unknown.length > 0 && seconds >= MIN_SECONDS) {
       const text =
         `tuning kernels for this adapter: ${unknown.length} problem classes, ${seconds.toFixed(0)} s ` +
         "(deno task tune does all)";

@@ -67,8 +67,8 @@ export async function tuneProblem(
     }
     let hopeful = runs;
     for (let round = 0; round < rounds && !(round > 0 && over()); round++) {
-      const most = HOPELESS[Math.min(round, HOPELESS.length - 1)]! * Math.min(...hopeful.map(bestOf));
-      hopeful = hopeful.filter((run) => bestOf(run) <= most || run.variant === problem.fallback);
+      const max = HOPELESS[Math.min(round, HOPELESS.length - 1)]! * Math.min(...hopeful.map(bestOf));
+      hopeful = hopeful.filter((run) => bestOf(run) <= max || run.variant === problem.fallback);
       if (hopeful.length < 2) break;
       for (const run of hopeful) run.samples.push(await bench.batch(run));
     }

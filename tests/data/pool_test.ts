@@ -254,7 +254,7 @@ Deno.test("a part of a large source: only its rows are tokenised, and it is the 
       asked = 0;
       return loadExamples(path, { tokenizer: counting, threads: 1, maxLength: 40, ...options });
     };
-    const part = await read({ most: 100 }), rowsAsked = asked;
+    const part = await read({ max: 100 }), rowsAsked = asked;
     assertLess(rowsAsked, 3 * 200);
     // 3 of the first 103 rows are dropped, and none of the 597 after them is known to be
     assertEquals([part.examples.length, part.examples.at(-1)!.index, part.total], [100, 102, 697]);
@@ -262,11 +262,11 @@ Deno.test("a part of a large source: only its rows are tokenised, and it is the 
     const all = await read({});
     assertEquals([all.examples.length, all.total, part.sourceHash], [686, undefined, all.sourceHash]);
     assert(isSourceHash(part.hash) && !isSourceHash(all.hash) && part.hash === all.sourceHash);
-    const again = await read({ most: 100 });
+    const again = await read({ max: 100 });
     assertEquals([asked, again.total, again.hash], [0, part.total, part.hash]);
     assertEquals(await hashExamples(again.examples), await hashExamples(part.examples));
-    assertEquals((await read({ most: 1000 })).examples.length, 686);
+    assertEquals((await read({ max: 1000 })).examples.length, 686);
     const small = await write(`${dir}/small.jsonl`, ROWS); // not worth it
-    const whole = await loadExamples(small, { tokenizer, most: 10 });
+    const whole = await loadExamples(small, { tokenizer, max: 10 });
     assertEquals([whole.examples.length, whole.total], [686, undefined]);
   }));

@@ -109,10 +109,10 @@ function dot(
 
 /** log Σ exp(x), −Infinity for no x. */
 export function logSumExp(x: ArrayLike<number>): number {
-  let most = -Infinity;
-  for (let i = 0; i < x.length; i++) most = Math.max(most, x[i]);
-  if (most === -Infinity) return most;
+  let max = -Infinity;
+  for (let i = 0; i < x.length; i++) max = Math.max(max, x[i]);
+  if (max === -Infinity) return max;
   let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += Math.exp(x[i] - most);
-  return most + Math.log(sum);
+  for (let i = 0; i < x.length; i++) sum += Math.exp(x[i] - max);
+  return max + Math.log(sum);
 }

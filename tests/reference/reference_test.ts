@@ -266,7 +266,7 @@ for (const name of fixtureNames) {
       const got = logits(config, policy, batch);
       assertEquals(got.length, golden.length);
       // logits are of size 10 to 30; the largest angles, 100 radians, have float32 errors of 4e-6
-      const worst = got.reduce((most, value, i) => Math.max(most, Math.abs(value - golden[i])), 0);
+      const worst = got.reduce((max, value, i) => Math.max(max, Math.abs(value - golden[i])), 0);
       assert(worst < 2e-5, `${key}: maximum absolute error ${worst}`);
     }
     for (const [examples, rows] of [[pairs, expected.pairs], [chat, expected.chat]] as const) {

@@ -35,12 +35,12 @@ async function pairsOf(name: string) {
 
 /** Ways of computing the same gradient; the smallest budget is what the longest row takes. */
 function waysFor(examples: readonly Example[]): Record<string, ComputeOptions> {
-  const least = (sharePrompt: boolean) =>
+  const min = (sharePrompt: boolean) =>
     roundUp8(Math.max(...examples.map((example) => tokenCost(example, { sharePrompt }))));
   return {
-    "many micro-batches": { tokenBudget: least(true) },
+    "many micro-batches": { tokenBudget: min(true) },
     "each completion with a prompt of its own": { sharePrompt: false },
-    "both, in many micro-batches": { tokenBudget: least(false), sharePrompt: false },
+    "both, in many micro-batches": { tokenBudget: min(false), sharePrompt: false },
     "gradient checkpointing": { checkpointing: true },
   };
 }

@@ -312,8 +312,8 @@ Deno.test("gradients over weights that no binding holds whole are those of weigh
   };
   const options = { set, objective: createObjective({ loss_type: "mipo", ...losses.mipo!.parameters }) };
   const [whole, cut] = await Promise.all(
-    [gpu.limits.maxStorageBufferBindingSize, 48 * 4 * 320].map(async (most) => {
-      const limits = { ...gpu.limits, maxStorageBufferBindingSize: most };
+    [gpu.limits.maxStorageBufferBindingSize, 48 * 4 * 320].map(async (max) => {
+      const limits = { ...gpu.limits, maxStorageBufferBindingSize: max };
       const one = { ...gpu, limits };
       const params = await gpuModel(one, fixturePath("qwen2/policy"));
       const { gradients } = await gpuGradients(one, params, options);

@@ -173,10 +173,10 @@ const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
   truncate: {
     params: ["length", "killwords", "end", "leeway"],
     run: (value, [length, killWords, end = "...", leeway]) => {
-      const text = asText(value, "truncate"), most = asInt(length, 255), tail = asText(end, "truncate");
-      if (most < lengthOf(tail)) throw new TemplateError(`expected length >= ${lengthOf(tail)}, got ${most}`);
-      if (lengthOf(text) <= most + asInt(leeway, 5)) return text;
-      const cut = [...points(text)].slice(0, most - lengthOf(tail)).join("");
+      const text = asText(value, "truncate"), max = asInt(length, 255), tail = asText(end, "truncate");
+      if (max < lengthOf(tail)) throw new TemplateError(`expected length >= ${lengthOf(tail)}, got ${max}`);
+      if (lengthOf(text) <= max + asInt(leeway, 5)) return text;
+      const cut = [...points(text)].slice(0, max - lengthOf(tail)).join("");
       return (isTrue(killWords ?? false) ? cut : splitFromEnd(cut, " ", 1)[0]) + tail;
     },
   },

@@ -105,9 +105,9 @@ export function replaceText(
   budget: Budget,
 ): string {
   const parts = from === "" ? ["", ...points(text), ""] : text.split(from);
-  const most = limit < 0 ? parts.length - 1 : Math.min(limit, parts.length - 1);
-  budget.spend(text.length + most * to.length);
-  return parts.slice(0, most + 1).join(to) + parts.slice(most + 1).map((part) => from + part).join("");
+  const max = limit < 0 ? parts.length - 1 : Math.min(limit, parts.length - 1);
+  budget.spend(text.length + max * to.length);
+  return parts.slice(0, max + 1).join(to) + parts.slice(max + 1).map((part) => from + part).join("");
 }
 
 /** What `start` and `end` leave of a text, and the place where that begins, in code points. */

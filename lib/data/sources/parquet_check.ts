@@ -125,8 +125,8 @@ function checkColumn(
   column: ColumnLayout,
   { bytes, rows, library }: { bytes: Uint8Array; rows: number; library: ParquetLibrary },
 ): void {
-  const most = column.maxRepetition === 0 ? rows : rows + SLACK + VALUES_PER_BYTE * RATIO * bytes.length;
-  if (column.values > most || (column.maxRepetition === 0 && column.values !== rows)) {
+  const max = column.maxRepetition === 0 ? rows : rows + SLACK + VALUES_PER_BYTE * RATIO * bytes.length;
+  if (column.values > max || (column.maxRepetition === 0 && column.values !== rows)) {
     throw new Error(`column ${column.name} has ${column.values} values in ${rows} rows`);
   }
   const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };

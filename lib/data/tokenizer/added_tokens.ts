@@ -53,8 +53,8 @@ export class AddedTokens {
 
   /** Adds tokens; known ones take the new properties. A new one gets its id in the model, else the next free. */
   add(tokens: readonly AddedToken[]): void {
-    const size = this.#model.size, most = Math.max(-1, ...this.#byId.keys());
-    let free = most >= size || (size === 0 && most >= 0) ? most + 1 : size;
+    const size = this.#model.size, max = Math.max(-1, ...this.#byId.keys());
+    let free = max >= size || (size === 0 && max >= 0) ? max + 1 : size;
     for (const token of tokens) {
       if (token.content === "") continue;
       const id = this.idOf(token.content) ?? free++;

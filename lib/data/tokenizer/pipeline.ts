@@ -65,8 +65,8 @@ export class Pipeline {
 
   /** The largest id. */
   get maxId(): number {
-    let most = this.#model.maxId;
-    for (const id of this.added.ids()) if (id > most) most = id;
-    return most;
+    let max = this.#model.maxId;
+    for (const id of this.added.ids()) if (id > max) max = id;
+    return max;
   }
 }

@@ -13,13 +13,13 @@ export class Vocab {
   constructor(ids: ReadonlyMap<string, number>) {
     this.ids = ids;
     const tokens = new Map<number, string>();
-    let most = -1;
+    let max = -1;
     for (const [token, id] of ids) {
       tokens.set(id, token);
-      if (id > most) most = id;
+      if (id > max) max = id;
     }
     this.tokens = tokens;
-    this.maxId = most;
+    this.maxId = max;
   }
 }
 

@@ -28,16 +28,16 @@ export class Cursor {
   }
 
   /** A 64-bit count of things that take `least` bytes each at least, and so can be no more than the file has room for. */
-  async count(what: string, { least }: { least: number }): Promise<number> {
+  async count(what: string, { min }: { min: number }): Promise<number> {
     const value = await this.size(what);
     const left = this.file.sizeBytes - this.position;
-    if (value * least > left) throw this.wrong(`${what} is ${value}, and ${left} bytes are left`);
+    if (value * min > left) throw this.wrong(`${what} is ${value}, and ${left} bytes are left`);
     return value;
   }
 
   /** A string behind its length, of at most `maxBytes`. */
   async text(what: string, maxBytes = Infinity): Promise<string> {
-    const length = await this.count(`the length of ${what}`, { least: 1 });
+    const length = await this.count(`the length of ${what}`, { min: 1 });
     if (length > maxBytes) throw this.wrong(`${what} has ${length} bytes`);
     const view = await this.#take(length, what);
     return new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset, length));

@@ -32,7 +32,7 @@ const MAGIC = 0x46554747;
 const STRING = 8;
 const ARRAY = 9;
 /** Bytes of a value of each type at least: a string has its length, an array its type and length. */
-const LEAST_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
+const MIN_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
 /** Names are at most 64 bytes in ggml; files in the wild stay far below this. */
 const MAX_NAME_BYTES = 65_535;
 const MAX_DIMENSIONS = 4;
@@ -49,8 +49,8 @@ export async function readGgufHeader(file: RandomAccessFile): Promise<GgufHeader
   const version = await at.u32("the version");
   if (version > 0xffff) throw wrong("its numbers are big-endian, which is not supported");
   if (version !== 2 && version !== 3) throw wrong(`its version is ${version}; 2 and 3 are supported`);
-  const tensorCount = await at.count("the count of tensors", { least: 24 });
-  const keyCount = await at.count("the count of metadata keys", { least: 13 });
+  const tensorCount = await at.count("the count of tensors", { min: 24 });
+  const keyCount = await at.count("the count of metadata keys", { min: 13 });
   const metadata = new Map<string, MetadataValue>();
   for (let i = 0; i < keyCount; i++) {
     const key = await at.text(`the name of metadata key ${i}`, MAX_NAME_BYTES);
@@ -77,9 +77,9 @@ async function readValue(
   if (type !== ARRAY) return await at.scalar(type, key);
   if (depth >= MAX_DEPTH) throw wrong(`the lists of ${key} are nested too deep`);
   const itemType = await at.u32(`the type of ${key}'s items`);
-  const least = LEAST_BYTES[itemType];
-  if (least === undefined) throw wrong(`the items of ${key} have the unknown type ${itemType}`);
-  const count = await at.count(`the length of ${key}`, { least });
+  const min = MIN_BYTES[itemType];
+  if (min === undefined) throw wrong(`the items of ${key} have the unknown type ${itemType}`);
+  const count = await at.count(`the length of ${key}`, { min });
   const items: MetadataValue[] = [];
   for (let i = 0; i < count; i++) items.push(await readValue(at, itemType, { ...context, depth: depth + 1 }));
   return items;

@@ -43,15 +43,15 @@ export async function download(
   remote: RemoteFile,
   context: DownloadHooks & { readonly settings: HubSettings; readonly cache: RepositoryCache },
 ): Promise<void> {
-  let failures = 0, most = 0;
+  let failures = 0, max = 0;
   for (;;) {
     let done = 0;
     try {
       return await attempt(remote, { ...context, onBytes: (count) => done = count });
     } catch (error) {
       if (!(error instanceof TransferError)) throw error;
-      failures = done > most ? 1 : failures + 1;
-      most = Math.max(most, done);
+      failures = done > max ? 1 : failures + 1;
+      max = Math.max(max, done);
       if (failures >= MAX_FAILURES) throw error;
       const waitMs = (context.retryMs ?? 500) * 2 ** (failures - 1);
       await new Promise((resolve) => setTimeout(resolve, waitMs));
