@@ -14,6 +14,7 @@ import { findTokenizer } from "../load/model.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { dataShape, maxLength, MODEL, model, ROWS, text } from "./shared_options.ts";
+import { parseRanges } from "../options/ranges.ts";
 
 /** Options of `inspect`, resolved. */
 export interface InspectOptions extends DataOptions {
@@ -51,7 +52,7 @@ export const inspectOptions: OptionSet<InspectOptions> = defineOptions<InspectOp
  */
 export async function inspect(given: Partial<InspectOptions>, hooks: RunHooks = {}): Promise<string> {
   const options = inspectOptions.resolve(given);
-  const wanted = parseRowSelection(options.rows);
+  const wanted = parseRanges(options.rows, "rows");
   const path = await findTokenizer(options.model, hooks), tokenizer = await loadTokenizer(path);
   const encoder = {
     ...readingOf(options),
@@ -76,22 +77,6 @@ export async function inspect(given: Partial<InspectOptions>, hooks: RunHooks = 
     );
   }
   return parts.join("\n");
-}
-
-/** "0,3-5" as inclusive ranges. */
-export function parseRowSelection(text: string): [number, number][] {
-  return text.split(",").map((part) => {
-    const match = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(part);
-    const start = Number(match?.[1]), end = Number(match?.[2] ?? match?.[1]);
-    if (!match || end < start) {
-      throw new InputError(
-        `rows: ${
-          JSON.stringify(text)
-        } is no selection of rows. Give numbers from 0 and ranges, as in 0,3-5, lower end first.`,
-      );
-    }
-    return [start, end];
-  });
 }
 
 function showRow(row: DataRow, encoder: TokeniseOptions): string {

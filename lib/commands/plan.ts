@@ -8,11 +8,12 @@ import { closeGpu, type Gpu, nullGpu } from "../gpu/device.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { closeModel, openModel } from "../load/model.ts";
 import { createObjective } from "../losses/mod.ts";
-import { paramSpecs } from "../model/table.ts";
+import { modelTable, paramSpecs } from "../model/table.ts";
 import { group } from "../options/schema.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { type PlannedRun, setUpTraining } from "../train/job.ts";
+import { trainableTensors } from "../train/freezing.ts";
 import { resolveLora } from "../train/lora.ts";
 import { planTraining, type TrainingMemory } from "../train/memory.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
@@ -154,10 +155,16 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
   };
 }
 
-function parameterCounts({ policy, lora }: PlannedRun): { total: number; trainable: number } {
+function parameterCounts({ options, policy, lora }: PlannedRun): { total: number; trainable: number } {
   const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-  const total = paramSpecs(policy.config).reduce((sum, { shape }) => sum + size(shape), 0);
-  if (!lora) return { total, trainable: total };
+  const count = (tensors: readonly { readonly shape: readonly number[] }[]) =>
+    tensors.reduce((sum, { shape }) => sum + size(shape), 0);
+  const table = modelTable(policy.config);
+  const total = count(table);
+  if (!lora) {
+    const trained = trainableTensors(options, policy.config);
+    return { total, trainable: typeof trained === "boolean" ? total : count(table.filter(trained)) };
+  }
   const targets = new Set(lora.modules);
   const trainable = paramSpecs(policy.config).filter(({ name }) => targets.has(name.replace(/\.weight$/, "")))
     .reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + lora.r * (rows + columns), 0);

@@ -70,6 +70,9 @@ export const trainShape: ShapeOf<Own> = {
     base_dtype: z.enum(["auto", "f32", "bf16", "f16", "q8_0", "q4_0"]).default("auto").describe(
       "how the frozen weights lie in GPU memory; auto: as the model's file has them",
     ),
+    trainable_layers: text().optional().describe(
+      "layers that are trained, counted from 0 (0,3-5); everything else, embedding and head included, stays as it is",
+    ),
     use_rslora: z.boolean().default(false).describe(
       "divide lora_alpha by the root of the rank instead of the rank",
     ),
@@ -197,6 +200,11 @@ export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOpti
           } given with lr_scheduler_type ${options.lr_scheduler_type}, which ends elsewhere`,
         );
       }
+    }
+    if (options.trainable_layers !== undefined && (options.lora_r > 0 || options.adapter !== undefined)) {
+      problems.push(
+        "trainable_layers is given for a run that trains adapters; name lora_target_modules instead",
+      );
     }
     if (options.resume === true && options.output_dir === undefined) {
       problems.push("resume looks for the latest checkpoint in output_dir (--output-dir), which is missing");

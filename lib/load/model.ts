@@ -14,7 +14,7 @@ import { isPeftDirectory } from "../formats/peft.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ModelConfig } from "../model/config.ts";
 import { parseModelConfig } from "../model/families/mod.ts";
-import { checkShapes, createParams, loadParams, type ParamStore } from "../model/params.ts";
+import { checkShapes, createParams, loadParams, type ParamStore, type Trainable } from "../model/params.ts";
 import type { TensorSource } from "../model/shards.ts";
 import type { RunHooks } from "../events.ts";
 import { baseOf, type OpenLora, openLora, putOn } from "./lora.ts";
@@ -170,7 +170,7 @@ export async function loadWeights(
   gpu: Gpu,
   model: OpenModel,
   { trainable, base = false, dtype = "f32", onEvent }: RunHooks & {
-    trainable: boolean;
+    trainable: Trainable;
     base?: boolean;
     /** How frozen matrices lie in GPU memory. */
     dtype?: BaseDtype;
@@ -180,7 +180,7 @@ export async function loadWeights(
   const storage = storageOf(directory, dtype);
   const conversions = conversionNotice(directory, dtype);
   if (conversions) onEvent?.({ type: "notice", text: conversions });
-  const params = createParams(gpu, config, { trainable: trainable && !adapter, storage });
+  const params = createParams(gpu, config, { trainable: adapter ? false : trainable, storage });
   const source: TensorSource = {
     where: path,
     tensors: directory.tensors,
@@ -190,7 +190,9 @@ export async function loadWeights(
   await loadParams(gpu, params, source, {
     onProgress: (done, total) => onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
   });
-  return adapter && !base ? await putOn(gpu, params, { lora: adapter, trainable }) : params;
+  return adapter && !base
+    ? await putOn(gpu, params, { lora: adapter, trainable: trainable === true })
+    : params;
 }
 
 /** Throws where rows are longer than the model's positions. */

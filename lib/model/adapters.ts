@@ -13,7 +13,7 @@ import {
 import type { ModelConfig } from "./config.ts";
 import type { LayerField } from "./families/family.ts";
 import type { Adapter, Linear } from "./linear.ts";
-import { createParams, type LayerWeights, type ParamStore, type Storage } from "./params.ts";
+import { createParams, type LayerWeights, type ParamStore, type Storage, type Trainable } from "./params.ts";
 import type { Group } from "./placement.ts";
 import { createShards, joinShards, type ShardSet } from "./shards.ts";
 import type { ModelTensor } from "./table.ts";
@@ -78,12 +78,13 @@ export function createPolicy(
   config: ModelConfig,
   { lora, trainable, storage }: {
     lora?: AdapterConfig | undefined;
-    trainable: boolean;
+    trainable: Trainable;
     storage?: Storage | undefined;
   },
 ): ParamStore {
-  const params = createParams(gpu, config, { trainable: trainable && !lora, storage });
-  return lora ? withAdapters(params, createAdapters(gpu, config, { adapter: lora, trainable })) : params;
+  const params = createParams(gpu, config, { trainable: lora ? false : trainable, storage });
+  if (!lora) return params;
+  return withAdapters(params, createAdapters(gpu, config, { adapter: lora, trainable: trainable !== false }));
 }
 
 /** The model with adapters on: its weights are the base's own, and what is trained of both is trained. */

@@ -16,6 +16,7 @@ import { readTokenizerFiles } from "../formats/model_files.ts";
 import { checkPositions, hashModel, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
+import { trainableTensors } from "./freezing.ts";
 import { resolveLora } from "./lora.ts";
 import { type Judging, resolveJudging } from "./best.ts";
 import type { TrainOptions } from "./options.ts";
@@ -89,6 +90,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   }
   const policy = await openModel(model, { ...hooks, adapter: options.adapter });
   const lora = resolveLora(options, policy);
+  trainableTensors(options, policy.config); // what it names is checked before anything is read
   const reference = await openReference(options, { objective, hooks });
   const tokenizer = await openTokenizer(policy, reference);
   const dated = { ...options, ...templateDate(options, tokenizer) };

@@ -7,6 +7,7 @@ import { type Gpu, planningGpu, requireDevice } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { rootOf, usesOf } from "../gpu/memory.ts";
 import { createPolicy } from "../model/adapters.ts";
+import { trainableTensors } from "./freezing.ts";
 import type { PlannedRun } from "./job.ts";
 import { policyLayout } from "./lora.ts";
 import { createEngineTensors, sealPrograms } from "./programs.ts";
@@ -43,7 +44,10 @@ export async function planTraining(
   job: PlannedRun,
 ): Promise<{ plan: Plan; memory: TrainingMemory }> {
   const twin = planningGpu(gpu);
-  const params = createPolicy(twin, job.policy.config, { ...policyLayout(job), trainable: true });
+  const params = createPolicy(twin, job.policy.config, {
+    ...policyLayout(job),
+    trainable: trainableTensors(job.options, job.policy.config),
+  });
   const programs = programSetup(job, { params, hooks: {} });
   const setup = trainSetup(job, programs);
   const sealing = sealPrograms(twin, setup, createEngineTensors(twin, setup));

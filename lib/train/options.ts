@@ -72,6 +72,8 @@ export interface TrainOptions extends LossOptions, RowOptions {
   base_dtype: "auto" | "f32" | "bf16" | "f16" | "q8_0" | "q4_0";
   /** Divide by the rank's root instead of the rank. */
   use_rslora: boolean;
+  /** Layers that are trained, counted from 0 (`0,3-5`); without it everything is. */
+  trainable_layers?: string;
   /** Run directory; without it a new one under `runs/`. */
   output_dir?: string;
   /** Training loss, or several. */

@@ -6,6 +6,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { loadWeights } from "../load/model.ts";
 import type { ParamStore } from "../model/params.ts";
 import type { ClaimedJob } from "./job.ts";
+import { trainableTensors } from "./freezing.ts";
 import { startAdapters } from "./lora.ts";
 import type { RowSet } from "./step.ts";
 import { withReference } from "./reference_pass.ts";
@@ -18,8 +19,9 @@ export async function openWeights(
 ): Promise<{ rows: { train: RowSet; evalSet: RowSet | undefined }; params: ParamStore }> {
   const { policy, lora, reference, options } = job;
   if (!lora) {
+    const trainable = trainableTensors(options, policy.config);
     const rows = await withReference(gpu, job, { hooks });
-    return { rows, params: await loadWeights(gpu, policy, { ...hooks, trainable: true }) };
+    return { rows, params: await loadWeights(gpu, policy, { ...hooks, trainable }) };
   }
   const own = reference && await withReference(gpu, job, { hooks });
   const base = await loadWeights(gpu, policy, {

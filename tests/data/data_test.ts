@@ -9,7 +9,8 @@ import { readDataRows } from "../../lib/data/rows.ts";
 import { readRows } from "../../lib/data/source.ts";
 import { boundTokenizer, loadTokenizer, type Tokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
-import { inspect, parseRowSelection } from "../../lib/commands/inspect.ts";
+import { inspect } from "../../lib/commands/inspect.ts";
+import { parseRanges } from "../../lib/options/ranges.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 const FAMILIES = ["llama", "mistral", "llama3", "qwen2"];
@@ -386,8 +387,8 @@ Deno.test("inspect: tokens with ids, the boundary and what is scored", async () 
   });
   const beyond = () => inspect({ model: model("qwen2"), data, rows: "3,99" });
   await assertRejects(beyond, InputError, "row 99 was asked for, the file has 12 rows");
-  assertEquals(parseRowSelection("0, 3-5"), [[0, 0], [3, 5]]);
-  const backwards = () => Promise.resolve().then(() => parseRowSelection("5-3"));
+  assertEquals(parseRanges("0, 3-5", "rows"), [[0, 0], [3, 5]]);
+  const backwards = () => Promise.resolve().then(() => parseRanges("5-3", "rows"));
   await assertRejects(backwards, InputError, "no selection of rows");
 });
 

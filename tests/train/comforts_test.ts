@@ -3,6 +3,8 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIn
 import { resolveRun, train } from "../../lib/commands/train.ts";
 import { presets } from "../../lib/commands/presets.ts";
 import { InputError } from "../../lib/errors.ts";
+import { openModelDirectory } from "../../lib/formats/huggingface.ts";
+import type { TrainOptions } from "../../lib/train/options.ts";
 import { modelCard } from "../../lib/report/model_card.ts";
 import { getLoss, lossHyper } from "../../lib/losses/mod.ts";
 import { fixturePath } from "../reference/fixture.ts";
@@ -79,4 +81,43 @@ Deno.test("presets: each resolves under its own loss, and what is given wins", a
     InputError,
     "mipo-llama3-8b-instruct",
   );
+});
+
+Deno.test("trainable_layers: those layers are trained, the rest keeps its bits, and resuming goes on", async () => {
+  await inTempDir(async (folder) => {
+    const options = {
+      model: fixturePath("llama/policy"),
+      data: fixturePath("llama/pairs.jsonl"),
+      loss_type: "simpo",
+      max_steps: 3,
+      batch_size: 4,
+      learning_rate: 1e-3,
+      trainable_layers: "1",
+      save_steps: 1,
+      tune: false,
+    } as const;
+    const { modelDir, metrics } = await train({ ...options, output_dir: `${folder}/run` });
+    const [before, after] = [await openModelDirectory(options.model), await openModelDirectory(modelDir)];
+    for (const name of before.tensors.keys()) {
+      const same = (await before.read(name)).join() === (await after.read(name)).join();
+      assertEquals(same, !name.startsWith("model.layers.1."), name);
+    }
+    const whole = await train({ ...options, trainable_layers: undefined, output_dir: `${folder}/whole` });
+    assertEquals(metrics[0]!.loss, whole.metrics[0]!.loss);
+    assert(metrics[0]!.grad_norm! < whole.metrics[0]!.grad_norm!, "the norm is that of all weights");
+    for (const model of [before, after]) model.close();
+    await Deno.remove(`${folder}/run/checkpoint-3`, { recursive: true });
+    await Deno.remove(`${folder}/run/checkpoint-2`, { recursive: true });
+    const bits = await Deno.readFile(`${modelDir}/model.safetensors`);
+    await train({ ...options, output_dir: `${folder}/run`, resume: true });
+    assertEquals(await Deno.readFile(`${modelDir}/model.safetensors`), bits);
+    const refused = (changes: Partial<TrainOptions>) =>
+      train({ ...options, output_dir: `${folder}/no`, ...changes });
+    await assertRejects(
+      () => refused({ trainable_layers: "2" }),
+      InputError,
+      "this model has 2, counted from 0",
+    );
+    await assertRejects(() => refused({ lora_r: 4 }), InputError, "name lora_target_modules instead");
+  });
 });
