@@ -123,7 +123,8 @@ function chartHtml({ title, lines }: Chart, metrics: readonly MetricsRow[]): str
   // the smoothed line is the one to read: the raw one lies pale behind it, and only that of the whole set
   const series = found.flatMap(({ key, label, color, points }, i): Series[] => {
     if (key.startsWith("eval_")) return [{ label, color, points, sparse: true }];
-    const smooth = smoothed(points);
+    // a schedule has no noise
+    const smooth = key === "learning_rate" ? undefined : smoothed(points);
     if (!smooth) return [{ label, color, points }];
     const raw: Series[] = i === 0 ? [{ label: `${label}, raw`, color, points, faint: true }] : [];
     return [...raw, { label, color, points: smooth }];
