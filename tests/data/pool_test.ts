@@ -49,7 +49,7 @@ function same(a: ExampleSet, b: ExampleSet): void {
 async function* late(path: string): AsyncGenerator<StoredRow[]> {
   let block = 0;
   for await (const rows of inBlocks(storedRowsOf([path]))) {
-    if (++block === 3) await new Promise((resolve) => setTimeout(resolve, 3000));
+    if (++block === 3) await new Promise((resolve) => setTimeout(resolve, 6000));
     yield rows;
   }
 }

@@ -186,8 +186,8 @@ Deno.test("kto: a step of one row, and rows without a label, are refused by name
     const odd = { ...base, batch_size: 11 };
     await assertRejects(() => train(odd), InputError, "step 2 has one row, 11");
     await assertRejects(() => train({ ...odd, token_budget: 16, batch_size: 4 }), InputError, "token_budget");
-    const pairs = { ...base, data: fixturePath(`${FIXTURE}/pairs.jsonl`) };
-    await assertRejects(() => train(pairs), InputError, "label");
+    const unlabelled = { ...base, data: fixturePath(`${FIXTURE}/sft.jsonl`) };
+    await assertRejects(() => train(unlabelled), InputError, "label");
     assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["kto.jsonl"]);
   }));
 
