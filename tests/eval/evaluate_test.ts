@@ -1,109 +1,14 @@
-/** The task `evaluate` from its command line: stages, kills, resuming, a judge of ours, what is missing. */
-import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+/** The task `evaluate`: stages, resuming, a judge of ours, what is missing. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { evaluate } from "../../lib/commands/evaluate.ts";
 import { InputError } from "../../lib/errors.ts";
 import type { Annotation, ModelOutput } from "../../lib/eval/alpaca_files.ts";
-import { startTask } from "../start_task.ts";
 import { inTempDir } from "../temp_dir.ts";
-import { broken, completion, serveJudge } from "./judge_server.ts";
-import { goldenCsv, goldenRows, readGolden } from "./made_up.ts";
+import { finish, startEvaluate } from "./evaluate_process.ts";
+import { completion, serveJudge } from "./judge_server.ts";
+import { goldenCsv, readGolden, writeBenchmark } from "./made_up.ts";
 
 const WORLD = new URL("../../examples/world/model", import.meta.url).pathname;
-
-function start(args: readonly string[]): Deno.ChildProcess {
-  return startTask("evaluate", args, { TEST_JUDGE_KEY: "secret" });
-}
-
-async function finish(child: Deno.ChildProcess): Promise<{ code: number; out: string; err: string }> {
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
-}
-
-/** A data directory of AlpacaEval's form from the golden. */
-async function writeBenchmark(
-  dir: string,
-  name: string,
-): Promise<{ annotations: Annotation[]; outputs: ModelOutput[] }> {
-  const golden = await readGolden();
-  const rows = goldenRows(golden, name);
-  await Deno.writeTextFile(`${dir}/alpaca_eval_gpt4_baseline.json`, JSON.stringify(rows.baseline));
-  await Deno.writeTextFile(`${dir}/df_gamed.csv`, goldenCsv(golden));
-  await Deno.writeTextFile(`${dir}/outputs.json`, JSON.stringify(rows.outputs));
-  return rows;
-}
-
-Deno.test("evaluate: killed ten times and resumed, every instruction is judged once, as the judge means it", async () => {
-  await inTempDir(async (dir) => {
-    const { annotations } = await writeBenchmark(dir, "terse");
-    const byInstruction = new Map(annotations.map((row) => [row.instruction, row]));
-    let answered = 0, failed = 0, arrived = 0;
-    let onArrival = () => {};
-    const server = serveJudge(async ({ messages }) => {
-      arrived++;
-      onArrival();
-      if (arrived % 17 === 3) {
-        failed++;
-        return new Response("slow down", { status: 429, headers: { "retry-after": "0.02" } });
-      }
-      if (arrived % 23 === 5) {
-        failed++;
-        return broken();
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      const prompt = messages[1]!.content;
-      const row = byInstruction.get(/"instruction": """(.*)"""/.exec(prompt)![1]!)!;
-      const first = /"model_identifier": "m",\s*"output": """(.*)"""/.exec(prompt)![1]!;
-      const second = first === row.output_1 ? row.preference! - 1 : 2 - row.preference!;
-      answered++;
-      return completion(second > 0.5 ? "M" : "m", { m: Math.log(1 - second), M: Math.log(second) });
-    });
-    const args = ["--benchmark", "alpaca_eval", "--data-dir", dir, "--outputs", `${dir}/outputs.json`];
-    args.push("--judge-url", server.url, "--judge-model", "rule", "--judge-api-key-env", "TEST_JUDGE_KEY");
-    args.push("--output-dir", `${dir}/out`);
-    try {
-      let state = 12345;
-      for (let kill = 0; kill < 10; kill++) {
-        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-        const child = start(args);
-        const until = arrived + 1 + (state >>> 28);
-        await new Promise<void>((resolve) => {
-          onArrival = () => arrived >= until ? resolve() : undefined;
-          child.status.then(() => resolve());
-        });
-        child.kill("SIGKILL");
-        assertEquals((await finish(child)).code, 137, "killed in mid-work");
-      }
-      onArrival = () => {};
-      const { code, out, err } = await finish(start(args));
-      assertEquals(code, 0, err);
-      assertStringIncludes(err, "are judged already)");
-      const rows: Annotation[] = JSON.parse(await Deno.readTextFile(`${dir}/out/annotations.json`));
-      assertEquals(rows.length, 150);
-      rows.forEach((row, i) => {
-        assertEquals(row.instruction, annotations[i]!.instruction);
-        assertAlmostEquals(row.preference!, annotations[i]!.preference!, 1e-9);
-      });
-      const journal = (await Deno.readTextFile(`${dir}/out/annotations.jsonl`)).trimEnd().split("\n");
-      assertEquals(new Set(journal.map((line) => JSON.parse(line).instruction)).size, journal.length);
-      assertEquals(journal.length, 150);
-      // only what was in flight at a kill, four at most, is asked again
-      assert(answered <= 150 + 10 * 4, `${answered} answers for 150 instructions`);
-      assert(failed > 5);
-      const { expected } = (await readGolden()).models.terse!;
-      const scores = JSON.parse(out);
-      for (const [key, value] of Object.entries<number>(scores)) {
-        assertAlmostEquals(value, expected[key]!, key.startsWith("length_controlled") ? 1e-5 : 1e-6, key);
-      }
-      for (const file of ["scores.json", "leaderboard.csv", "report.html", "annotations_with_glm.json"]) {
-        assert((await Deno.stat(`${dir}/out/${file}`)).size > 100, file);
-      }
-      assert(server.authorizations.every((header) => header === "Bearer secret"));
-    } finally {
-      await server.close();
-    }
-  });
-});
 
 Deno.test("evaluate: a judge that refuses ends the task with status 2 and says what to do", async () => {
   await inTempDir(async (dir) => {
@@ -112,7 +17,9 @@ Deno.test("evaluate: a judge that refuses ends the task with status 2 and says w
     try {
       const args = ["--benchmark", "alpaca_eval", "--data-dir", dir, "--outputs", `${dir}/outputs.json`];
       args.push("--judge-url", server.url, "--judge-model", "rule", "--output-dir", `${dir}/out`);
-      const { code, out, err } = await finish(start([...args, "--judge-api-key-env", "TEST_JUDGE_KEY"]));
+      const { code, out, err } = await finish(
+        startEvaluate([...args, "--judge-api-key-env", "TEST_JUDGE_KEY"]),
+      );
       assertEquals([code, out], [2, ""]);
       assertStringIncludes(err, "access was refused: status 401");
       assertStringIncludes(err, "The key was taken from TEST_JUDGE_KEY");

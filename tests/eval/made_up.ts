@@ -65,6 +65,19 @@ export function goldenCsv({ gamed, difficulty }: Golden): string {
     .join("\n");
 }
 
+/** A data directory of AlpacaEval's form from the golden. */
+export async function writeBenchmark(
+  dir: string,
+  name: string,
+): Promise<{ annotations: Annotation[]; outputs: ModelOutput[] }> {
+  const golden = await readGolden();
+  const rows = goldenRows(golden, name);
+  await Deno.writeTextFile(`${dir}/alpaca_eval_gpt4_baseline.json`, JSON.stringify(rows.baseline));
+  await Deno.writeTextFile(`${dir}/df_gamed.csv`, goldenCsv(golden));
+  await Deno.writeTextFile(`${dir}/outputs.json`, JSON.stringify(rows.outputs));
+  return rows;
+}
+
 /** The real benchmarks' files, where they lie beside the checkout. */
 export async function sharedData(name: string): Promise<string | undefined> {
   const path = new URL(`../../../shared/data/${name}`, import.meta.url).pathname;
