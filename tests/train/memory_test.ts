@@ -5,7 +5,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 
 const SCRIPT = `
-import { readTokenizerFiles, writeModelDirectory } from "ROOT/lib/formats/huggingface.ts";
+import { writeModelDirectory } from "ROOT/lib/formats/huggingface.ts";
+import { readTokenizerFiles } from "ROOT/lib/formats/model_files.ts";
 import { parseModelConfig } from "ROOT/lib/model/families/mod.ts";
 import { paramSpecs } from "ROOT/lib/model/table.ts";
 import { Random } from "ROOT/lib/data/random.ts";

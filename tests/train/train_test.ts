@@ -180,8 +180,11 @@ Deno.test("bad input is refused by name, before anything is written", () =>
         model: await config((c) => c.intermediate_size = 70),
       }, /gate_proj.*\[72, 40\].*\[70, 40\]/s],
       ["an unknown architecture", {
-        model: await config((c) => c.architectures = ["FooForCausalLM"]),
-      }, /FooForCausalLM/],
+        model: await config((c) => {
+          c.architectures = ["FooForCausalLM"];
+          c.model_type = "foo";
+        }),
+      }, /model_type is "foo".*llama/],
       ["an unsupported key", {
         model: await config((c) => c.hidden_act = "gelu"),
       }, /hidden_act.*gelu/s],
