@@ -21,26 +21,20 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> m: array<Lane>;
 @group(0) @binding(7) var<storage, read_write> v: array<Lane>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let factor = norm[1];
-  if (i >= params.lanes || not_finite(bitcast<u32>(norm[1]))) {
+  if (index >= params.lanes || not_finite(bitcast<u32>(norm[1]))) {
     return;
   }
   let rate = scalars[0].x;
   let correction = scalars[0].z;
   let decay = rate * params.weight_decay;
   let step = rate / scalars[0].y;
-  let g = grad[i] * factor;
-  let first = m[i] + params.one_minus_beta1 * (g - m[i]);
-  let second = params.beta2 * v[i] + params.one_minus_beta2 * (g * g);
-  let p = param[i] - decay * param[i];
-  m[i] = first;
-  v[i] = second;
-  param[i] = p - step * (first / (sqrt(second) / correction + params.epsilon));
+  let g = grad[index] * factor;
+  let first = m[index] + params.one_minus_beta1 * (g - m[index]);
+  let second = params.beta2 * v[index] + params.one_minus_beta2 * (g * g);
+  let p = param[index] - decay * param[index];
+  m[index] = first;
+  v[index] = second;
+  param[index] = p - step * (first / (sqrt(second) / correction + params.epsilon));
 }

@@ -13,13 +13,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> whole: array<f32>;
 @group(0) @binding(3) var<storage, read_write> part: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let row = index / params.rank;
   if (row >= params.rows) {
     return;

@@ -13,21 +13,15 @@ struct Params {
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2<f32>>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let at = (group.x + group.y * groups.x) * 64u + lane;
-  if (at >= rows_in_use(params.rows, params.extent) * params.heads) {
+#include item_start
+  if (index >= rows_in_use(params.rows, params.extent) * params.heads) {
     return;
   }
   var delta = 0.0;
   for (var c = 0u; c < ${CHUNKS}u; c++) {
-    let a = d_o[at * ${CHUNKS}u + c];
-    let b = o[at * ${CHUNKS}u + c];
+    let a = d_o[index * ${CHUNKS}u + c];
+    let b = o[index * ${CHUNKS}u + c];
     delta = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, delta))));
   }
-  stats[at] = vec2<f32>(lse[at] * 1.4426950408889634, delta);
+  stats[index] = vec2<f32>(lse[index] * 1.4426950408889634, delta);
 }

@@ -5,13 +5,7 @@ struct Params { rows: u32, columns: u32, extent: u32 }
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let split = index / params.columns;
   let column = index % params.columns;
   let rows = rows_in_use(params.rows, params.extent);

@@ -16,13 +16,7 @@ struct Params {
 #include operand_lanes NAME=table AT=3 FORMAT=FORMAT TEXTURE=0
 @group(0) @binding(4) var<storage, read_write> x: array<Lane>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let slot = index / params.width;
   if (slot >= params.slots) {
     return;

@@ -17,13 +17,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> qkv: array<Lane>;
 @group(0) @binding(5) var<storage, read_write> cache: array<Lane>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let row = index / params.copied;
   if (row >= rows_in_use(params.rows, params.extent) || slots[row] == NO_EXTENT) {
     return;

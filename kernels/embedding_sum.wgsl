@@ -24,13 +24,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> ids: array<u32>;
 #end
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let steps = params.width / ${UNROLL}u;
   let row = index / steps;
   if (row >= rows_in_use(params.rows, params.extent)) {

@@ -6,14 +6,8 @@ struct Params { size: u32, splits: u32, split_rows: u32, rows: u32, extent: u32 
 @group(0) @binding(2) var<storage, read> partial: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= params.size) {
+#include item_start
+  if (index >= params.size) {
     return;
   }
   // Splits beyond the rows in use were not computed.
@@ -21,15 +15,15 @@ fn main(
   let splits = min(params.splits, (rows + params.split_rows - 1u) / params.split_rows);
   var sum = 0.0;
   for (var s = 0u; s < splits; s++) {
-    sum += partial[s * params.size + i];
+    sum += partial[s * params.size + index];
   }
 #if ACCUMULATE == 1
-  sum += result[i];
+  sum += result[index];
 #end
 #if ACCUMULATE == 2
   if (has_earlier()) {
-    sum += result[i];
+    sum += result[index];
   }
 #end
-  result[i] = sum;
+  result[index] = sum;
 }

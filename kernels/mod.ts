@@ -54,6 +54,7 @@ import norm_dw from "./norm_dw.wgsl" with { type: "text" };
 import preference from "./preference.wgsl" with { type: "text" };
 import preference_coef from "./preference_coef.wgsl" with { type: "text" };
 import rope from "./rope.wgsl" with { type: "text" };
+import item_start from "./item_start.wgsl" with { type: "text" };
 import spans from "./spans.wgsl" with { type: "text" };
 import row_start from "./row_start.wgsl" with { type: "text" };
 import sum from "./sum.wgsl" with { type: "text" };
@@ -91,6 +92,7 @@ export const kernels: Readonly<Record<string, string>> = {
   attention_ranges,
   swiglu,
   tick,
+  item_start,
   spans,
   row_start,
   texels,

@@ -49,13 +49,7 @@ fn quad(row: u32, column: u32) -> vec4<f32> {
 #end
 }
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
 #if COLUMNS
   // Texels along a row of the texture are blocks of eight rows of the matrix.
   let row = index % params.texels * 8u;

@@ -30,19 +30,13 @@ struct Params {
 
 const NO_SEGMENT = 0xffffffffu;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let n = (group.x + group.y * groups.x) * 64u + lane;
-  if (n >= rows_in_use(params.rows, params.extent)) {
+#include item_start
+  if (index >= rows_in_use(params.rows, params.extent)) {
     return;
   }
-  let segment = segment_of[n];
+  let segment = segment_of[index];
   if (segment == NO_SEGMENT) {
-    coef[n] = 0.0;
+    coef[index] = 0.0;
     return;
   }
   let example = segment / ${SIDES}u;
@@ -51,12 +45,12 @@ fn main(
   var d = scalars.x * select(r.d_rejected, r.d_chosen, chosen);
 #if LD
   let known = inputs[example];
-  if (f32(n - segments[segment].x) >= min(known.chosen_tokens, known.rejected_tokens)) {
+  if (f32(index - segments[segment].x) >= min(known.chosen_tokens, known.rejected_tokens)) {
     d *= params.ld_alpha;
   }
 #end
   if (chosen) {
     d += scalars.y * r.d_nll;
   }
-  coef[n] = d;
+  coef[index] = d;
 }

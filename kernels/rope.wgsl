@@ -18,13 +18,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> table: array<Lane>;
 @group(0) @binding(4) var<storage, read_write> qkv: array<Lane>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let index = (group.x + group.y * groups.x) * 64u + lane;
+#include item_start
   let i = index % params.half;
   let part = index / params.half % params.parts;
   let row = index / params.half / params.parts;
