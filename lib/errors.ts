@@ -7,13 +7,3 @@ export class InputError extends Error {
   /** Always `InputError`. */
   override name = "InputError";
 }
-
-/** Runs `work` and puts `context` (a file and line, a tensor's name) before the message of an {@link InputError}. */
-export async function withContext<T>(context: string, work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof InputError) throw new InputError(`${context}: ${error.message}`, { cause: error });
-    throw error;
-  }
-}

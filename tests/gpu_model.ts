@@ -13,7 +13,7 @@ import type { Objective } from "../lib/losses/mod.ts";
 import { createBatchTensors, destroyBatchTensors, writeBatch } from "../lib/model/batch_tensors.ts";
 import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { linearForward } from "../lib/model/linear.ts";
-import { modelHidden } from "../lib/model/model.ts";
+import { modelForward } from "../lib/model/model.ts";
 import {
   createParams,
   destroyParams,
@@ -119,14 +119,14 @@ export async function gpuLogits(
   const packing = packingFor([example]);
   const batch = createBatchTensors(gpu, packing.shape);
   const rec = new Recorder(gpu, batch.counts);
-  const normed = modelHidden(rec, {
+  const { saved } = modelForward(rec, {
     params,
     batch,
     ropeTable: ropeTable(gpu, params, roundUp8(tokens.length)),
   });
   const V = params.config.vocab_size;
   const out = residentTensor(gpu, "logits", [packing.shape.targets, V]);
-  rec.copy(linearForward(rec, normed, params.head, { name: "logits" }), out);
+  rec.copy(linearForward(rec, saved.last.normed, params.head, { name: "logits" }), out);
   const plan = await Plan.seal("logits", rec);
   writeBatch(gpu, batch, collate([example], packing));
   plan.submit();

@@ -35,26 +35,6 @@ export function modelForward(
   pass: ModelPass,
   options: { checkpointing?: boolean } = {},
 ): { logp: Tensor; saved: ModelSaved } {
-  const { blocks, last } = forwardToHead(rec, pass, options);
-  const { params, batch } = pass;
-  const { targetIds } = batch;
-  const { logp, saved: head } = rec.scope(
-    "head",
-    () => logprobHead(rec, last.normed, params.head, { targetIds, name: "logp" }),
-  );
-  return { logp, saved: { blocks, last, head } };
-}
-
-/** The final norm's output [N, D] at the rows that predict a target. */
-export function modelHidden(rec: Recorder, pass: ModelPass): Tensor {
-  return forwardToHead(rec, pass, { checkpointing: true }).last.normed;
-}
-
-function forwardToHead(
-  rec: Recorder,
-  pass: ModelPass,
-  options: { checkpointing?: boolean },
-): Pick<ModelSaved, "blocks" | "last"> {
   const { params, batch } = pass;
   const context = contextOf(pass);
   let x = rec.scope("embedding", () => embedding(rec, params.embedding.value, batch.tokens, { name: "x" }));
@@ -64,12 +44,18 @@ function forwardToHead(
     x = y;
     return options.checkpointing ? saved.x : saved;
   });
-  return rec.scope("final norm", () => {
+  const last = rec.scope("final norm", () => {
     const h = gatherRows(rec, x, batch.targetRows, { name: "h" });
     const eps = params.config.rms_norm_eps;
     const { y: normed, rstd } = rmsnorm(rec, h, params.finalNorm.value, { name: "normed", eps });
-    return { blocks, last: { h, rstd, normed } };
+    return { h, rstd, normed };
   });
+  const { targetIds } = batch;
+  const { logp, saved: head } = rec.scope(
+    "head",
+    () => logprobHead(rec, last.normed, params.head, { targetIds, name: "logp" }),
+  );
+  return { logp, saved: { blocks, last, head } };
 }
 
 /**
