@@ -1,9 +1,9 @@
 /** A model's answers to instructions, in AlpacaEval's form, made in pieces that a kill does not undo. */
 import { InputError } from "../errors.ts";
-import { type RunHooks, throwIfAborted } from "../events.ts";
-import { openJournal } from "../io/journal.ts";
+import type { RunHooks } from "../events.ts";
 import type { ModelOutput } from "./alpaca_files.ts";
-import type { Answerer, AnswerSettings } from "./answerer.ts";
+import type { AnswerSettings } from "./answerer.ts";
+import { answerPieces, type WithModel } from "./answering.ts";
 import { excerpt } from "./rows.ts";
 
 /** Instructions that are answered together: what is on disk after each. */
@@ -24,40 +24,32 @@ export async function answerInstructions(
   { generator, settings, withModel, hooks }: {
     generator: string;
     settings: AnswerSettings;
-    /** Loads the model; not called where nothing is left to do. */
-    withModel: (work: (answer: Answerer) => Promise<void>) => Promise<void>;
+    withModel: WithModel;
     hooks: RunHooks;
   },
 ): Promise<ModelOutput[]> {
-  const journal = await openJournal<ModelOutput>(path);
-  try {
-    const outputs = new Map(journal.rows.map((row) => [row.instruction, row]));
-    checkRows(path, journal.rows, { instructions, generator });
-    const pieces = Array.from({ length: Math.ceil(instructions.length / PIECE) }, (_, number) => ({
-      number,
-      members: instructions.slice(number * PIECE, (number + 1) * PIECE),
-    })).filter(({ members }) => members.some(({ instruction }) => !outputs.has(instruction)));
-    if (pieces.length > 0) {
-      await withModel(async (answer) => {
-        for (const { number, members } of pieces) {
-          throwIfAborted(hooks, "Answering");
-          const conversations = members.map(({ instruction }) => [{ role: "user", content: instruction }]);
-          const made = await answer(conversations, { ...settings, seed: (settings.seed + number) % 2 ** 32 });
-          const rows = members.map(({ dataset, instruction }, i): ModelOutput => ({
-            ...dataset === undefined ? {} : { dataset },
-            instruction,
-            output: made[i]!.text,
-            generator,
-          })).filter(({ instruction }) => !outputs.has(instruction));
-          await journal.append(rows);
-          for (const row of rows) outputs.set(row.instruction, row);
-        }
-      });
-    }
-    return instructions.map(({ instruction }) => outputs.get(instruction)!);
-  } finally {
-    journal.close();
-  }
+  const pieces = Array.from({ length: Math.ceil(instructions.length / PIECE) }, (_, number) => ({
+    number,
+    members: instructions.slice(number * PIECE, (number + 1) * PIECE),
+  }));
+  const outputs = await answerPieces(path, {
+    pieces,
+    keyOf: ({ instruction }: Instruction) => instruction,
+    check: (rows: readonly ModelOutput[]) => checkRows(path, rows, { instructions, generator }),
+    make: async ({ number, members }, answer) => {
+      const conversations = members.map(({ instruction }) => [{ role: "user", content: instruction }]);
+      const made = await answer(conversations, { ...settings, seed: (settings.seed + number) % 2 ** 32 });
+      return members.map(({ dataset, instruction }, i): ModelOutput => ({
+        ...dataset === undefined ? {} : { dataset },
+        instruction,
+        output: made[i]!.text,
+        generator,
+      }));
+    },
+    withModel,
+    hooks,
+  });
+  return instructions.map(({ instruction }) => outputs.get(instruction)!);
 }
 
 function checkRows(

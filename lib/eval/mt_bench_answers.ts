@@ -1,9 +1,9 @@
 /** A model's answers to MT-Bench's questions: both turns, at the temperature of each category. */
-import { type RunHooks, throwIfAborted } from "../events.ts";
+import type { RunHooks } from "../events.ts";
 import type { Message } from "../data/chat.ts";
 import { InputError } from "../errors.ts";
-import { openJournal } from "../io/journal.ts";
 import type { Answerer, AnswerSettings } from "./answerer.ts";
+import { answerPieces, type WithModel } from "./answering.ts";
 import type { Answer, Question } from "./mt_bench_files.ts";
 
 /** FastChat's temperature of every category; 0.7 for any other. */
@@ -30,42 +30,36 @@ export async function answerQuestions(
     settings: Omit<AnswerSettings, "temperature">;
     /** For every category; undefined: FastChat's. */
     temperature: number | undefined;
-    withModel: (work: (answer: Answerer) => Promise<void>) => Promise<void>;
+    withModel: WithModel;
     hooks: RunHooks;
   },
 ): Promise<Answer[]> {
-  const journal = await openJournal<Answer>(path);
-  try {
-    const answers = new Map(journal.rows.map((row) => [row.question_id, row]));
-    const other = journal.rows.find(({ model_id }) => model_id !== model);
-    if (other) {
-      throw new InputError(
-        `${path}: it holds answers of ${other.model_id}, not of ${model}. Name another output_dir, or move it away.`,
-      );
-    }
-    const left = pieces(questions, (category) => temperature ?? TEMPERATURES[category] ?? 0.7)
-      .filter(({ members }) => members.some(({ question_id }) => !answers.has(question_id)));
-    if (left.length > 0) {
-      await withModel(async (answer) => {
-        for (const { members, ...piece } of left) {
-          throwIfAborted(hooks, "Answering");
-          const made = await answerPiece(members, answer, { ...settings, ...piece });
-          const rows = members.map(({ question_id }, i): Answer => ({
-            question_id,
-            answer_id: crypto.randomUUID(),
-            model_id: model,
-            choices: [{ index: 0, turns: made[i]! }],
-            tstamp: Date.now() / 1000,
-          })).filter(({ question_id }) => !answers.has(question_id));
-          await journal.append(rows);
-          for (const row of rows) answers.set(row.question_id, row);
-        }
-      });
-    }
-    return questions.map(({ question_id }) => answers.get(question_id)!);
-  } finally {
-    journal.close();
-  }
+  const answers = await answerPieces(path, {
+    pieces: piecesOf(questions, (category) => temperature ?? TEMPERATURES[category] ?? 0.7),
+    keyOf: ({ question_id }: Pick<Answer, "question_id">) => question_id,
+    check: (rows: readonly Answer[]) => checkRows(path, rows, model),
+    make: async ({ members, ...piece }, answer) => {
+      const made = await answerPiece(members, answer, { ...settings, ...piece });
+      return members.map(({ question_id }, i): Answer => ({
+        question_id,
+        answer_id: crypto.randomUUID(),
+        model_id: model,
+        choices: [{ index: 0, turns: made[i]! }],
+        tstamp: Date.now() / 1000,
+      }));
+    },
+    withModel,
+    hooks,
+  });
+  return questions.map(({ question_id }) => answers.get(question_id)!);
+}
+
+function checkRows(path: string, rows: readonly Answer[], model: string): void {
+  const other = rows.find(({ model_id }) => model_id !== model);
+  if (!other) return;
+  throw new InputError(
+    `${path}: it holds answers of ${other.model_id}, not of ${model}. Name another output_dir, or move it away.`,
+  );
 }
 
 interface Piece {
@@ -74,7 +68,7 @@ interface Piece {
 }
 
 /** Questions of one temperature, a few at a time. */
-function pieces(questions: readonly Question[], temperatureOf: (category: string) => number): Piece[] {
+function piecesOf(questions: readonly Question[], temperatureOf: (category: string) => number): Piece[] {
   const groups = Map.groupBy(questions, ({ category }) => temperatureOf(category));
   return [...groups].flatMap(([temperature, members]) =>
     Array.from({ length: Math.ceil(members.length / PIECE) }, (_, i) => ({
