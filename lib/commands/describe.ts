@@ -2,14 +2,13 @@
  * The plan of a training run, on paper: what every micro-batch will do on this adapter, and the memory it takes.
  * Nothing is computed, and nothing but small buffers is allocated.
  */
-import { readJsonObject } from "../io/json.ts";
 import { closeGpu } from "../gpu/device.ts";
 import { resolveRun } from "./train.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { closeModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { applyTrainingKernels, holdsRun } from "../train/kernels.ts";
+import { applyTrainingKernels, runConfig } from "../train/kernels.ts";
 import { setUpTraining } from "../train/job.ts";
 import { memoryText, planTraining } from "../train/memory.ts";
 
@@ -22,9 +21,7 @@ export async function describeTraining(
   hooks: RunHooks = {},
 ): Promise<string> {
   const { output_dir: dir } = given;
-  const recorded = dir !== undefined && await holdsRun(dir)
-    ? await readJsonObject(`${dir}/config.json`, "a run's options")
-    : {};
+  const recorded = dir === undefined ? {} : await runConfig(dir) ?? {};
   const { options } = await resolveRun({ ...recorded, ...given });
   const job = await setUpTraining({ ...options, describe: true }, hooks);
   const gpu = await openAdapter(hooks);

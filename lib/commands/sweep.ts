@@ -12,7 +12,7 @@ import { defineOptions } from "../options/options.ts";
 import { group } from "../options/schema.ts";
 import type { OptionSet, Shape, ShapeOf } from "../options/types.ts";
 import { FINAL_METRICS } from "../report/compare.ts";
-import { readRun } from "../report/html.ts";
+import { readNumbers } from "../report/html.ts";
 import { sweepCsv, sweepHtml, type SweepRow } from "../report/sweep.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { canonical, type Grid, type GridRules, type SweepRun, sweepRuns } from "../train/sweep_grid.ts";
@@ -227,7 +227,7 @@ async function rowOf(
 ): Promise<SweepRow> {
   const { name, varied } = run, problem = problems.get(name);
   if (await isFinished(path)) {
-    const { config, metrics } = await readRun(path);
+    const { config, metrics } = await readNumbers(path);
     return { name, path, varied, status: "done", config, metrics };
   }
   const status = problem === undefined ? "missing" : "failed";

@@ -6,8 +6,8 @@
  */
 import { isGguf, readGgufTokenizer } from "../formats/gguf/model.ts";
 import { InputError } from "../errors.ts";
-import { listDirectory, readTextIfPresent } from "../io/files.ts";
-import { readJsonObject } from "../io/json.ts";
+import { listDirectory } from "../io/files.ts";
+import { readJsonObjectIfPresent } from "../io/json.ts";
 import { type ChatTemplate, findTemplate, type Message } from "./chat.ts";
 import { Pipeline } from "./tokenizer/pipeline.ts";
 import { addBeside, readSettings, tokenContent, type TokenizerSettings } from "./tokenizer/settings.ts";
@@ -63,8 +63,8 @@ export interface Tokenizer {
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   if (isGguf(path)) return await tokenizerOfGguf(path);
   const file = `${path}/tokenizer.json`;
-  if (await readTextIfPresent(file) === undefined) throw await missingTokenizer(path);
-  const definition = await readJsonObject(file, "a tokenizer");
+  const definition = await readJsonObjectIfPresent(file, "a tokenizer");
+  if (definition === undefined) throw await missingTokenizer(path);
   const settings = await readSettings(path);
   return await createTokenizer({
     path,

@@ -1,8 +1,7 @@
 /** Which tokens end a completion. */
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
-import { readJsonObject } from "../io/json.ts";
+import { readJsonObjectIfPresent } from "../io/json.ts";
 import { MAX_END_TOKENS } from "../ops/sample.ts";
 import type { OpenModel } from "../load/model.ts";
 
@@ -31,8 +30,7 @@ async function generationEnds(path: string): Promise<number[]> {
 }
 
 async function endsOf(file: string): Promise<number[]> {
-  if (await readTextIfPresent(file) === undefined) return [];
-  const { eos_token_id: ids } = await readJsonObject(file, "the model's settings");
+  const { eos_token_id: ids = [] } = await readJsonObjectIfPresent(file, "the model's settings") ?? {};
   return [ids].flat().filter((id): id is number => typeof id === "number");
 }
 

@@ -12,10 +12,18 @@ import { writeWhole } from "./whole.ts";
  * @throws {InputError} when the file is missing, not JSON or no object; `purpose` says what it should hold
  */
 export async function readJsonObject(path: string, purpose: string): Promise<Record<string, unknown>> {
+  const object = await readJsonObjectIfPresent(path, purpose);
+  if (object !== undefined) return object;
+  throw new InputError(`${path}: no such file; ${purpose} was expected there. Check the path.`);
+}
+
+/** As {@link readJsonObject}; undefined where there is no such file. */
+export async function readJsonObjectIfPresent(
+  path: string,
+  purpose: string,
+): Promise<Record<string, unknown> | undefined> {
   const text = await readTextIfPresent(path);
-  if (text === undefined) {
-    throw new InputError(`${path}: no such file; ${purpose} was expected there. Check the path.`);
-  }
+  if (text === undefined) return undefined;
   if (isLfsPointer(text)) throw lfsPointerError(path, purpose);
   let value: unknown;
   try {

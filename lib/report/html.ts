@@ -70,6 +70,12 @@ export async function writeReport(runDir: string): Promise<string> {
 
 /** What lies in a run directory, as far as a report shows it. */
 export async function readRun(runDir: string): Promise<ReportContent> {
+  const run = await readNumbers(runDir);
+  return { ...run, samples: await readSamples(runDir), K: await readK(runDir) };
+}
+
+/** As {@link readRun}, without samples and K: what comparisons take. */
+export async function readNumbers(runDir: string): Promise<ReportContent> {
   const metrics = await readMetrics(runDir);
   const config = await readOptions(runDir);
   if (!metrics || !config) {
@@ -78,8 +84,7 @@ export async function readRun(runDir: string): Promise<ReportContent> {
         "Wanted is the directory of a run.",
     );
   }
-  const [samples, K] = [await readSamples(runDir), await readK(runDir)];
-  return { name: nameOf(trimSlashes(runDir)), config, metrics, samples, K };
+  return { name: nameOf(trimSlashes(runDir)), config, metrics };
 }
 
 /** The page as text. */

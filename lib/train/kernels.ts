@@ -2,8 +2,7 @@
  * The kernels of one training run: settled before its first plan, recorded with the run, and the same on resuming.
  */
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
-import { readJsonObject } from "../io/json.ts";
+import { readJsonObjectIfPresent } from "../io/json.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunHooks } from "../events.ts";
 import { policyLayout } from "./lora.ts";
@@ -31,8 +30,11 @@ export async function prepareTraining(
  * that it would begin with. Nothing is tuned.
  */
 export async function applyTrainingKernels(gpu: Gpu, job: TrainJob, hooks: RunHooks): Promise<void> {
-  const recorded = await inheritedKernels(job) ??
-    (job.runDir !== undefined && await holdsRun(job.runDir) ? await recordedKernels(job.runDir) : undefined);
+  let recorded = await inheritedKernels(job);
+  if (!recorded && job.runDir !== undefined) {
+    const config = await runConfig(job.runDir);
+    recorded = config && kernelsOf(config);
+  }
   if (recorded) applyChoices(gpu, recorded, hooks);
   else if (job.options.tune !== false) await applyCached(gpu, hooks);
 }
@@ -45,9 +47,9 @@ async function inheritedKernels(
   return typeof options.tune === "string" ? await recordedKernels(options.tune) : undefined;
 }
 
-/** Whether a directory holds a run, finished or not. */
-export async function holdsRun(runDir: string): Promise<boolean> {
-  return await readTextIfPresent(`${runDir}/config.json`) !== undefined;
+/** The `config.json` of the run in a directory, finished or not; undefined where there is none. */
+export async function runConfig(runDir: string): Promise<Record<string, unknown> | undefined> {
+  return await readJsonObjectIfPresent(`${runDir}/config.json`, "a run's options");
 }
 
 /** What a run computes, and how often. */
@@ -67,14 +69,18 @@ export function trainingWork({ policy, lora, packing, options, totalSteps, train
 
 /** The choices that a run recorded; none where it was made without any. */
 export async function recordedKernels(runDir: string): Promise<Record<string, string>> {
-  const path = `${runDir}/config.json`;
-  if (await readTextIfPresent(path) === undefined) {
+  const config = await runConfig(runDir);
+  if (config === undefined) {
     throw new InputError(
-      `Taking the kernels of an earlier run: ${path} is not there. Name a run directory (one with config.json), ` +
-        "or leave the kernels to the tuner.",
+      `Taking the kernels of an earlier run: ${runDir}/config.json is not there. Name a run directory (one with ` +
+        "config.json), or leave the kernels to the tuner.",
     );
   }
-  const { kernels = {} } = await readJsonObject(path, "a run's options");
+  return kernelsOf(config);
+}
+
+/** The choices in a run's `config.json`. */
+function kernelsOf({ kernels = {} }: Readonly<Record<string, unknown>>): Record<string, string> {
   const pairs = typeof kernels === "object" && kernels !== null ? Object.entries(kernels) : [];
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => typeof pair[1] === "string"));
 }

@@ -2,8 +2,7 @@
  * Where a run goes on from, and that it goes on as the run that it was.
  */
 import { InputError } from "../errors.ts";
-import { readTextIfPresent } from "../io/files.ts";
-import { readJsonObject } from "../io/json.ts";
+import { readJsonObjectIfPresent } from "../io/json.ts";
 import { parentOf, trimSlashes } from "../io/paths.ts";
 import { listCheckpoints, readState, type TrainState, verifyCheckpoint } from "./checkpoint.ts";
 import type { TrainOptions } from "./options.ts";
@@ -41,8 +40,8 @@ export async function findRun(
     return { checkpoint, where: checkpoint, options: { ...options, output_dir: parentOf(checkpoint) } };
   }
   const where = `${runDir}/config.json`;
-  if (await readTextIfPresent(where) === undefined) return undefined;
-  return { checkpoint, where, options: await readJsonObject(where, "a run's options") };
+  const options = await readJsonObjectIfPresent(where, "a run's options");
+  return options && { checkpoint, where, options };
 }
 
 /** What may differ on resuming: what is kept and shown, how much is done at a time, how long the run is. */

@@ -4,8 +4,7 @@
  * TokenizersBackend.__init__).
  */
 import { InputError } from "../../errors.ts";
-import { readTextIfPresent } from "../../io/files.ts";
-import { readJsonObject } from "../../io/json.ts";
+import { readJsonObjectIfPresent } from "../../io/json.ts";
 import type { AddedToken, AddedTokens } from "./added_tokens.ts";
 import { Fields, isId } from "./fields.ts";
 
@@ -30,10 +29,7 @@ export const SPECIAL_ROLES = [
 
 /** Reads the files of a model directory; each may be absent. */
 export async function readSettings(path: string): Promise<TokenizerSettings> {
-  const read = async (name: string, purpose: string) =>
-    await readTextIfPresent(`${path}/${name}`) === undefined
-      ? undefined
-      : await readJsonObject(`${path}/${name}`, purpose);
+  const read = (name: string, purpose: string) => readJsonObjectIfPresent(`${path}/${name}`, purpose);
   const config = await read("tokenizer_config.json", "the tokenizer's settings") ?? {};
   const where = `${path}/tokenizer_config.json: added_tokens_decoder`;
   if (config.added_tokens_decoder !== undefined) {
