@@ -7,17 +7,17 @@ import type { TrainOptions } from "../train/options.ts";
 import type { SampleSettings } from "../train/samples.ts";
 
 /** Where a library that came from a URL keeps its copy of the built-in model. */
-const COPY = "runs/built-in";
+export const BUILT_IN_COPY = "runs/built-in";
 
 /** Options of the built-in run, and how its answers are shown and graded. */
 export async function builtInRun(): Promise<{ options: Partial<TrainOptions>; samples: SampleSettings }> {
-  const paths = await materializeDefault(COPY);
+  const paths = await materializeDefault(BUILT_IN_COPY);
   return { options: { ...DEFAULT_PRESET, ...paths }, samples: BUILT_IN_SAMPLES };
 }
 
 /** Whether recorded options are those of a built-in run, whose answers are graded. */
 export function isBuiltIn({ model, data }: Partial<TrainOptions>): boolean {
-  const paths = defaultPaths(COPY);
+  const paths = defaultPaths(BUILT_IN_COPY);
   return model === paths.model && data === paths.data;
 }
 

@@ -2,12 +2,16 @@
  * The task `plan`: what a run would take on this adapter, before anything is loaded.
  */
 import { z } from "../deps.ts";
+import { roundUp8 } from "../data/batch.ts";
+import { AUTO_TOKENS } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
 import { closeGpu, type Gpu, nullGpu } from "../gpu/device.ts";
+import { elementCount } from "../gpu/tensor.ts";
 import { openAdapter } from "../load/adapter.ts";
 import { closeModel, openModel } from "../load/model.ts";
 import { createObjective } from "../losses/mod.ts";
+import { moduleOf } from "../model/adapter_config.ts";
 import { modelTable, paramSpecs } from "../model/table.ts";
 import { group } from "../options/schema.ts";
 import { defineOptions } from "../options/options.ts";
@@ -19,7 +23,8 @@ import { planTraining, type TrainingMemory } from "../train/memory.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
 import { applyCached } from "../tuning/prepare.ts";
 import { lossChoice } from "./loss_options.ts";
-import { RECORDED_KEYS, resolveRun, trainShape } from "./train.ts";
+import { RECORDED_KEYS } from "../report/run_files.ts";
+import { resolveRun, trainShape } from "./train.ts";
 
 /** Options of `plan`: `train`'s, and what of memory there is. */
 export interface PlanOptions extends TrainOptions {
@@ -132,16 +137,16 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
   const policy = await openModel(options.model, { ...hooks, adapter: options.adapter });
   const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
   const sides = objective.rows === "pair" ? 2 : 1;
-  const example = Math.ceil(sides * positions / 8) * 8;
+  const example = roundUp8(sides * positions);
   const step = example * options.batch_size;
-  const budget = options.token_budget === "auto" ? Math.max(2048, example) : options.token_budget;
+  const budget = options.token_budget === "auto" ? Math.max(AUTO_TOKENS, example) : options.token_budget;
   if (budget < example) {
     throw new InputError(
       `Planning: token_budget is ${budget}, but a row of max_length takes ${example} tokens` +
         `${sides === 2 ? " (two completions)" : ""}. Set token_budget or max_length accordingly.`,
     );
   }
-  const tokens = Math.min(Math.ceil(budget / 8) * 8, step);
+  const tokens = Math.min(roundUp8(budget), step);
   const examples = Math.floor(tokens / example);
   const shape = { tokens, targets: tokens, segments: sides * examples, examples };
   return {
@@ -156,9 +161,8 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
 }
 
 function parameterCounts({ options, policy, lora }: PlannedRun): { total: number; trainable: number } {
-  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
   const count = (tensors: readonly { readonly shape: readonly number[] }[]) =>
-    tensors.reduce((sum, { shape }) => sum + size(shape), 0);
+    tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const table = modelTable(policy.config);
   const total = count(table);
   if (!lora) {
@@ -166,7 +170,7 @@ function parameterCounts({ options, policy, lora }: PlannedRun): { total: number
     return { total, trainable: typeof trained === "boolean" ? total : count(table.filter(trained)) };
   }
   const targets = new Set(lora.modules);
-  const trainable = paramSpecs(policy.config).filter(({ name }) => targets.has(name.replace(/\.weight$/, "")))
+  const trainable = paramSpecs(policy.config).filter(({ name }) => targets.has(moduleOf(name)))
     .reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + lora.r * (rows + columns), 0);
   return { total, trainable };
 }

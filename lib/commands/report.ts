@@ -9,7 +9,7 @@ import { writeWhole } from "../io/whole.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
 import { compareHtml } from "../report/compare.ts";
-import { readRun, reportHtml, writeReport } from "../report/html.ts";
+import { readNumbers, readRun, reportHtml, writeReport } from "../report/html.ts";
 import { text } from "./shared_options.ts";
 
 /** Options of `report`, resolved. */
@@ -48,7 +48,7 @@ export async function report(given: Partial<ReportOptions>): Promise<string> {
   const { runs, output } = reportOptions.resolve(given);
   await checkRuns(runs);
   if (runs.length === 1) return await writeReport(runs[0]!);
-  await writeWhole(output, compareHtml(await Promise.all(runs.map(readRun))));
+  await writeWhole(output, compareHtml(await Promise.all(runs.map(readNumbers))));
   return output;
 }
 
@@ -59,10 +59,11 @@ export async function serveReport(
 ): Promise<void> {
   const { runs, port } = reportOptions.resolve(given);
   await checkRuns(runs);
-  const page: Page = async () => {
-    const found = await Promise.all(runs.map(readRun));
-    return found.length === 1 ? reportHtml(found[0]!) : compareHtml(found);
-  };
+  const [only, ...others] = runs as [string, ...string[]];
+  const page: Page = async () =>
+    others.length === 0
+      ? reportHtml(await readRun(only))
+      : compareHtml(await Promise.all(runs.map(readNumbers)));
   await servePages(page, { port, signal, onListen });
 }
 

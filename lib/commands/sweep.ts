@@ -18,7 +18,8 @@ import type { TrainOptions } from "../train/options.ts";
 import { canonical, type Grid, type GridRules, type SweepRun, sweepRuns } from "../train/sweep_grid.ts";
 import { lossChoice } from "./loss_options.ts";
 import { text, wholeAbove0 } from "./shared_options.ts";
-import { RECORDED_KEYS, resolveRun, train, trainOptions, trainShape } from "./train.ts";
+import { RECORDED_KEYS } from "../report/run_files.ts";
+import { resolveRun, train, trainOptions, trainShape } from "./train.ts";
 
 /** Options of `train` that a sweep sets itself, or that make no run. */
 const EXCLUDED = ["output_dir", "resume", "describe", "profile"] as const;

@@ -1,6 +1,7 @@
 /**
  * The task `train`.
  */
+import { RECORDED_KEYS } from "../report/run_files.ts";
 import type { RunHooks } from "../events.ts";
 import { InputError } from "../errors.ts";
 import { findRun } from "../train/resume.ts";
@@ -165,9 +166,6 @@ export const trainShape: ShapeOf<Own> = {
     profile: z.boolean().default(false).describe("print where a step's time goes, per operation"),
   }),
 };
-
-/** What a run's `config.json` records beside its options, so that it can serve as a config file again. */
-export const RECORDED_KEYS: readonly string[] = ["versions", "gpu_adapter", "data_hash", "kernels"];
 
 /** Options of `train`. */
 export const trainOptions: OptionSet<TrainOptions> = defineOptions<Own, LossOptions>({

@@ -4,6 +4,8 @@
 import type { Outcome } from "../tuning/tuner.ts";
 import { type ModelConfig } from "../model/config.ts";
 import { parseModelConfig } from "../model/families/mod.ts";
+import { roundUp8 } from "../data/batch.ts";
+import { BUILT_IN_COPY } from "./built_in.ts";
 import { materializeDefault } from "../world/default.ts";
 import { openModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
@@ -73,8 +75,6 @@ export interface TuneRow {
   readonly is_default: boolean;
 }
 
-/** Where a library that came from a URL keeps its copy of the built-in model. */
-const COPY = "runs/built-in";
 /** Tokens of a micro-batch that training meets with `token_budget` auto. */
 const USUAL_TOKENS = [1024, 2048, 4096];
 
@@ -87,7 +87,7 @@ const USUAL_SIZES = {
 /** Tunes what is not yet known (with `force` everything) and remembers it. */
 export async function tune(given: Partial<TuneOptions> = {}, hooks: RunHooks = {}): Promise<TuneRow[]> {
   const options = tuneOptions.resolve(given);
-  const model = await openModel(options.model ?? (await materializeDefault(COPY)).model, hooks);
+  const model = await openModel(options.model ?? (await materializeDefault(BUILT_IN_COPY)).model, hooks);
   model.directory.close();
   return await withAdapter(hooks, async (gpu) => {
     const notice = (text: string) => hooks.onEvent?.({ type: "notice", text });
@@ -145,11 +145,11 @@ function allClasses(gpu: Gpu, configs: readonly ModelConfig[], options: TuneOpti
     }
   };
   const compute = options.compute_dtype;
-  const budgets = options.token_budget === "auto" ? USUAL_TOKENS : [Math.ceil(options.token_budget / 8) * 8];
+  const budgets = options.token_budget === "auto" ? USUAL_TOKENS : [roundUp8(options.token_budget)];
   for (const config of configs) {
     for (const tokens of budgets) {
       // Completions are half or a quarter of the tokens, or nearly all of them.
-      for (const targets of [tokens, tokens / 2, tokens / 4].map((n) => Math.ceil(n / 8) * 8)) {
+      for (const targets of [tokens, tokens / 2, tokens / 4].map(roundUp8)) {
         add({ config, compute, training: true, capacity: { tokens, targets, segments: 64 } });
       }
     }
@@ -159,8 +159,13 @@ function allClasses(gpu: Gpu, configs: readonly ModelConfig[], options: TuneOpti
   return [...classes.values()].sort((a, b) => b.totalFlops - a.totalFlops);
 }
 
+/** Milliseconds of a variant at best, by its name. */
+function bestMsOf(timings: Outcome["timings"]): (name: string) => number {
+  return (name) => timings.find(({ variant }) => variant === name)?.bestMs ?? NaN;
+}
+
 function outcomeLine({ key, choice, fallback, timings }: Outcome, count: string): string {
-  const best = (name: string) => timings.find(({ variant }) => variant === name)?.bestMs ?? NaN;
+  const best = bestMsOf(timings);
   const gain = choice === fallback
     ? "the default"
     : `${(best(fallback) / best(choice)).toFixed(2)} x ${fallback}`;
@@ -168,7 +173,7 @@ function outcomeLine({ key, choice, fallback, timings }: Outcome, count: string)
 }
 
 function rowsOf({ key, flops, choice, fallback, timings }: Outcome): TuneRow[] {
-  const best = (name: string) => timings.find(({ variant }) => variant === name)?.bestMs ?? NaN;
+  const best = bestMsOf(timings);
   const first = timings[0]!.bestMs;
   return timings.map(({ variant, bestMs, medianMs }) => ({
     key,

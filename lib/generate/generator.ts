@@ -4,6 +4,7 @@
  * Steps are submitted in blocks without a wait in between, since a wait costs as much as several tokens; after a block
  * the tokens are read, and finished slots go to waiting prompts.
  */
+import { roundUp8 } from "../data/batch.ts";
 import { packPrompts } from "../data/prompts.ts";
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -262,7 +263,7 @@ export class Generator {
     if (this.#prefill && this.#prefill.capacity >= longest) return this.#prefill;
     this.#dropPrefill();
     const total = lengths.reduce((a, b) => a + b, 0);
-    const capacity = Math.ceil(Math.max(longest, Math.min(total, PREFILL_TOKENS)) / 8) * 8;
+    const capacity = roundUp8(Math.max(longest, Math.min(total, PREFILL_TOKENS)));
     const prompts = createPromptTensors(this.gpu, capacity);
     const rec = new Recorder(this.gpu, prompts.counts, { prepared: this.#forms });
     recordPrefill(rec, this.decoder, prompts);

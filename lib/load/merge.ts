@@ -1,7 +1,7 @@
 /**
  * Merging an adapter into its base's weights, tensor by tensor: W + s·B·A, in float32 from the base's own precision.
  */
-import { adapterScale, adapterTensorName } from "../model/adapter_config.ts";
+import { adapterScale, adapterTensorName, moduleOf } from "../model/adapter_config.ts";
 import type { OpenLora } from "./lora.ts";
 
 /** How far weights moved: sums over all merged tensors. */
@@ -23,7 +23,7 @@ export async function mergeInto(
   name: string,
   { lora: { directory, config }, report }: { lora: OpenLora; report: MergeReport },
 ): Promise<void> {
-  const module = name.replace(/\.weight$/, "");
+  const module = moduleOf(name);
   if (!config.modules.includes(module)) return;
   const [a, b] = await Promise.all([
     directory.read(adapterTensorName(module, "A")),

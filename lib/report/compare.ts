@@ -1,6 +1,7 @@
 /**
  * Several runs on one page: their curves over each other, what they ended with, and the options in which they differ.
  */
+import { RECORDED_KEYS } from "./run_files.ts";
 import { lineChart, type Series, smoothed } from "./charts.ts";
 import { pointsOf, type ReportContent, valueText } from "./html.ts";
 import { chartsHtml, escape, figureHtml, pageHtml, tableHtml } from "./page.ts";
@@ -32,7 +33,7 @@ export const FINAL_METRICS: readonly string[] = [
 ];
 
 /** What a run's `config.json` records and nobody compares. */
-const RECORDED = new Set(["versions", "gpu_adapter", "data_hash", "kernels", "output_dir", "digests"]);
+const RECORDED = new Set([...RECORDED_KEYS, "output_dir"]);
 
 /** The page as text. */
 export function compareHtml(runs: readonly ReportContent[]): string {
