@@ -1,13 +1,12 @@
 /** A judge that is a model of ours: letters are weighed by a forward pass, grades are generated. */
 import { InputError } from "../errors.ts";
-import { type Answerer, promptOf, withAnswerer } from "../eval/answerer.ts";
+import { type Answerer, hasTemplate, promptOf, withAnswerer } from "../eval/answerer.ts";
 import type { Judge, JudgeAnswer, JudgeRequest } from "../eval/judge.ts";
 import type { EvaluateOptions } from "../eval/options.ts";
 import type { RunHooks } from "../events.ts";
 import { withAdapter } from "../load/adapter.ts";
 import { openModel, openTokenizer } from "../load/model.ts";
 import { longestInput } from "../train/step.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { scoreWith } from "./score.ts";
 
@@ -41,7 +40,11 @@ async function weigh(
 ): Promise<void> {
   const model = await openModel(name, hooks);
   const tokenizer = await openTokenizer(model);
-  const examples = requests.map((request, index) => letterExample(request, { index, tokenizer, options }));
+  const { chat } = options;
+  const templated = chat ?? hasTemplate(tokenizer);
+  const examples = requests.map((request, index) =>
+    letterExample(request, { index, tokenizer, chat, templated })
+  );
   const longest = longestInput(examples);
   const positions = model.config.max_position_embeddings;
   if (longest > positions) {
@@ -69,9 +72,9 @@ async function weigh(
 
 function letterExample(
   { messages, letters }: JudgeRequest,
-  { index, tokenizer, options }: { index: number; tokenizer: Tokenizer; options: EvaluateOptions },
+  { tokenizer, ...context }: Parameters<typeof promptOf>[1],
 ): Example {
-  const { ids } = promptOf(messages, { index, tokenizer, chat: options.chat });
+  const { ids } = promptOf(messages, { tokenizer, ...context });
   const completions = letters!.map((letter) => tokenizer.encode(letter));
   const long = completions.findIndex((tokens) => tokens.length !== 1);
   if (long >= 0) {
@@ -80,7 +83,7 @@ function letterExample(
         `${JSON.stringify(letters![long])}; a letter must be one token to be weighed. Take another judge.`,
     );
   }
-  return { index, prompt: ids, completions };
+  return { index: context.index, prompt: ids, completions };
 }
 
 async function grade(

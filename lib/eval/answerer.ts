@@ -37,12 +37,15 @@ export async function withAnswerer<T>(
   try {
     const tokenizer = await openTokenizer(model);
     const eosIds = await endTokens(model, tokenizer);
+    let template: boolean | undefined;
     return await withAdapter(hooks, async (gpu) => {
       const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
       try {
         return await work(async (conversations, settings) => {
+          const { chat } = settings;
+          const templated = chat ?? (template ??= hasTemplate(tokenizer));
           const prompts = conversations.map((messages, index) =>
-            promptOf(messages, { index, tokenizer, chat: settings.chat })
+            promptOf(messages, { index, tokenizer, chat, templated })
           );
           return await complete(gpu, params, {
             tokenizer,
@@ -70,13 +73,18 @@ export async function withAnswerer<T>(
   }
 }
 
-/** A conversation as the model reads it. */
+/** A conversation as the model reads it: `chat` is what was asked for, `templated` what came of it. */
 export function promptOf(
   messages: readonly Message[],
-  { index, tokenizer, chat }: { index: number; tokenizer: Tokenizer; chat: boolean | undefined },
+  { index, tokenizer, chat, templated }: {
+    index: number;
+    tokenizer: Tokenizer;
+    chat: boolean | undefined;
+    templated: boolean;
+  },
 ): Prompt {
   const where = `conversation ${index}`;
-  if (chat ?? hasTemplate(tokenizer)) {
+  if (templated) {
     return tokenisePrompt({ index, where, value: { prompt: messages } }, tokenizer, { chat: true });
   }
   const [only] = messages;
@@ -92,7 +100,8 @@ export function promptOf(
   return tokenisePrompt({ index, where, value: { prompt: only.content } }, tokenizer, { chat: false });
 }
 
-function hasTemplate(tokenizer: Tokenizer): boolean {
+/** Whether a chat template is there and can write a turn. Asking renders it. */
+export function hasTemplate(tokenizer: Tokenizer): boolean {
   try {
     tokenizer.renderChat([{ role: "user", content: "?" }], { addGenerationPrompt: true });
     return true;
