@@ -2,6 +2,7 @@
  * Logistic regression with an L1 penalty on few features, as scikit-learn's `LogisticRegression(penalty="l1",
  * solver="liblinear", fit_intercept=False)` poses it, solved to the optimum instead of to liblinear's tolerance.
  */
+import { softplus } from "../losses/math.ts";
 
 /** A regression's data: rows of features, each with a share of positive labels and a weight. */
 export interface LogisticData {
@@ -57,10 +58,6 @@ function product(x: Float64Array, w: Float64Array, row: number): number {
   let sum = 0;
   for (let j = 0, at = row * w.length; j < w.length; j++) sum += x[at + j]! * w[j]!;
   return sum;
-}
-
-function softplus(x: number): number {
-  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 }
 
 function objective({ x, y, weight }: LogisticData, w: Float64Array, C: number): number {
