@@ -5,6 +5,7 @@
 import { InputError } from "../errors.ts";
 import { parentOf } from "./paths.ts";
 import { makeDirectory } from "./files.ts";
+import { tryLock } from "./lock.ts";
 
 /** An open journal. */
 export interface Journal<T> {
@@ -56,13 +57,7 @@ export async function openJournal<T>(path: string): Promise<Journal<T>> {
 }
 
 async function lock(file: Deno.FsFile, path: string): Promise<void> {
-  let free: boolean;
-  try {
-    free = await file.tryLock(true);
-  } catch {
-    return; // a file system without locks
-  }
-  if (free) return;
+  if (await tryLock(file)) return;
   throw new InputError(
     `${path}: another process is writing it. Wait until that has ended, or name another output_dir.`,
   );

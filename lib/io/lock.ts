@@ -50,7 +50,8 @@ async function release(
   }
 }
 
-async function tryLock(file: Deno.FsFile): Promise<boolean> {
+/** Whether an open file is ours alone now, until it is closed. On a file system without locks it always is. */
+export async function tryLock(file: Deno.FsFile): Promise<boolean> {
   try {
     return await file.tryLock(true);
   } catch {
