@@ -5,6 +5,7 @@
  * Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
  */
 import { exists, isMissing, makeDirectory, readTextIfPresent } from "../files.ts";
+import { pause } from "../http.ts";
 import { type Lock, takeLock } from "../lock.ts";
 import { parentOf } from "../paths.ts";
 import { writeWhole } from "../whole.ts";
@@ -63,7 +64,7 @@ export class RepositoryCache {
       const lock = await takeLock(`${folder}/${etag}.lock`, { keep: true });
       if (lock) return lock;
       if (waits === 0) onWait();
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await pause(300);
     }
   }
 

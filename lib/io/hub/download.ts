@@ -3,7 +3,8 @@
  */
 import { InputError } from "../../errors.ts";
 import { type Hasher, sha256 } from "../digest.ts";
-import { exists, isFile, makeDirectory } from "../files.ts";
+import { exists, makeDirectory, sizeOf } from "../files.ts";
+import { pause } from "../http.ts";
 import { parentOf } from "../paths.ts";
 import type { RepositoryCache } from "./cache.ts";
 import type { HubSettings } from "./settings.ts";
@@ -54,7 +55,7 @@ export async function download(
       max = Math.max(max, done);
       if (failures >= MAX_FAILURES) throw error;
       const waitMs = (context.retryMs ?? 500) * 2 ** (failures - 1);
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await pause(waitMs);
     }
   }
 }
@@ -101,7 +102,7 @@ async function fill(
   const { cache, name } = context;
   const partial = cache.blob(`${name}.incomplete`);
   await makeDirectory(parentOf(partial));
-  const kept = etag !== undefined && await isFile(partial) ? (await Deno.stat(partial)).size : 0;
+  const kept = etag === undefined ? 0 : await sizeOf(partial) ?? 0;
   let body = response, from = 0;
   if (kept > 0 && kept < sizeBytes) {
     await response.body?.cancel();
