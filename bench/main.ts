@@ -42,16 +42,16 @@ export async function bench(
     );
     print("best / median of interleaved rounds");
     const rows: Row[] = [];
-    const ceiling = new Ceiling(gpu);
     const compared = options.suites.some((name) =>
       ["ceiling", "matmul", "ops", "gpu", "machine"].includes(name)
     );
+    const ceiling = compared ? new Ceiling(gpu) : undefined;
     for (const name of compared ? new Set<SuiteName>(["ceiling", ...options.suites]) : options.suites) {
       const report = new Rows(name, gpu.name, print);
       await runSuite(gpu, name, { report, options, ceiling });
       rows.push(...report.rows);
     }
-    ceiling.destroy();
+    ceiling?.destroy();
     return rows;
   } finally {
     closeGpu(gpu);
@@ -61,14 +61,15 @@ export async function bench(
 async function runSuite(
   gpu: Gpu,
   name: SuiteName,
-  { report, options, ceiling }: { report: Rows; options: BenchOptions; ceiling: Ceiling },
+  { report, options, ceiling }: { report: Rows; options: BenchOptions; ceiling: Ceiling | undefined },
 ): Promise<void> {
   const { rounds, model, data, rows, max_length, batch_size } = options;
   const given = { rows, max_length, batch_size, ...(model ? { model } : {}), ...(data ? { data } : {}) };
   const python = options.peers && options.python ? { python: options.python } : {};
+  const compared = { rounds, ceiling: ceiling! }; // there for the suites that are compared with it
   switch (name) {
     case "ceiling":
-      return await ceilingSuite(report, { rounds, ceiling });
+      return await ceilingSuite(report, compared);
     case "matmul": {
       const peers = options.peers ? await loadMatmulPeers((text) => report.note(text)) : [];
       const products = options.shapes.map(([rows, columns, depth]) => ({
@@ -78,10 +79,10 @@ async function runSuite(
         depth,
       }));
       const given = products.length > 0 ? { products } : {};
-      return await matmulSuite(gpu, report, { rounds, ceiling, peers, ...given });
+      return await matmulSuite(gpu, report, { ...compared, peers, ...given });
     }
     case "ops":
-      return await opsSuite(gpu, report, { rounds, ceiling });
+      return await opsSuite(gpu, report, compared);
     case "step":
       return await stepSuite(gpu, report, { rounds, workload: await openWorkload(given) });
     case "pairs":
@@ -94,10 +95,10 @@ async function runSuite(
       return await generateSuite(gpu, report, { rounds, workload, prompt, newTokens, ...python });
     }
     case "gpu":
-      return await gpuSuite(gpu, report, { rounds, ceiling });
+      return await gpuSuite(gpu, report, compared);
     case "machine":
       return options.card === undefined
-        ? await machineSuite(gpu, report, { rounds, ceiling, workload: await openWorkload(given) })
+        ? await machineSuite(gpu, report, { ...compared, workload: await openWorkload(given) })
         : await cardSuite(report, options.card, await cardWork(options));
     case "startup":
       return await startupSuite(report, { rounds, given });
