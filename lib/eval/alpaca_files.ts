@@ -5,7 +5,7 @@
 import { InputError } from "../errors.ts";
 import { readTextIfPresent } from "../io/files.ts";
 import type { LengthRow } from "./length_control.ts";
-import { excerpt, optionalText, readObjects, textField } from "./rows.ts";
+import { excerpt, noneTwice, optionalText, readObjects, textField } from "./rows.ts";
 
 /** The published files that a data directory holds, by what they are for. */
 export const ALPACA_FILES = {
@@ -57,7 +57,7 @@ export async function readOutputs(path: string): Promise<ModelOutput[]> {
     generator: textField(row, "generator"),
   }));
   onlyOne(path, "generator", outputs.map(({ generator }) => generator));
-  noneTwice(path, outputs.map(({ instruction }) => instruction));
+  noneTwice(path, outputs.map(({ instruction }) => instruction), nameOf);
   return outputs;
 }
 
@@ -78,7 +78,7 @@ export async function readAnnotations(path: string): Promise<Annotation[]> {
   for (const key of ["generator_1", "generator_2", "annotator"] as const) {
     onlyOne(path, key, annotations.map((annotation) => annotation[key]));
   }
-  noneTwice(path, annotations.map(({ instruction }) => instruction));
+  noneTwice(path, annotations.map(({ instruction }) => instruction), nameOf);
   return annotations;
 }
 
@@ -146,14 +146,6 @@ function onlyOne(path: string, key: string, values: readonly string[]): void {
   );
 }
 
-function noneTwice(path: string, instructions: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const instruction of instructions) {
-    if (seen.has(instruction)) {
-      throw new InputError(
-        `${path}: the instruction ${excerpt(instruction)} stands there twice. Delete one.`,
-      );
-    }
-    seen.add(instruction);
-  }
+function nameOf(instruction: string): string {
+  return `the instruction ${excerpt(instruction)}`;
 }

@@ -1,7 +1,15 @@
 /** MT-Bench's files, as FastChat's `llm_judge` lays them out and names them. */
 import { InputError } from "../errors.ts";
 import { outline } from "../data/source.ts";
-import { numberField, type ObjectRow, optionalText, readObjects, textField, textsField } from "./rows.ts";
+import {
+  noneTwice,
+  numberField,
+  type ObjectRow,
+  optionalText,
+  readObjects,
+  textField,
+  textsField,
+} from "./rows.ts";
 
 /** The published files, relative to the data directory. */
 export const MT_BENCH_FILES = {
@@ -58,7 +66,7 @@ export async function readQuestions(path: string): Promise<Question[]> {
     category: textField(row, "category"),
     turns: textsField(row, "turns", 1),
   }));
-  noneTwice(path, questions.map(({ question_id }) => question_id));
+  noneTwice(path, questions.map(({ question_id }) => question_id), (id) => `question_id ${id}`);
   return questions;
 }
 
@@ -115,10 +123,4 @@ function firstTurns(row: ObjectRow): readonly string[] {
     throw new InputError(`${row.where}: choices is no list of {turns}. Found: ${outline(row.value)}.`);
   }
   return textsField({ where: row.where, value: first as Record<string, unknown> }, "turns", 1);
-}
-
-function noneTwice(path: string, ids: readonly number[]): void {
-  const twice = ids.find((id, i) => ids.indexOf(id) !== i);
-  if (twice === undefined) return;
-  throw new InputError(`${path}: question_id ${twice} stands there twice. Delete one.`);
 }

@@ -52,6 +52,15 @@ export function textsField({ where, value }: ObjectRow, key: string, length: num
   throw new InputError(`${where}: ${key} is no list of ${length} texts. Found: ${outline(value)}.`);
 }
 
+/** Requires every value to be there once; `nameOf` says for people which one is not. */
+export function noneTwice<T>(path: string, values: readonly T[], nameOf: (value: T) => string): void {
+  const seen = new Set<T>();
+  for (const value of values) {
+    if (seen.has(value)) throw new InputError(`${path}: ${nameOf(value)} stands there twice. Delete one.`);
+    seen.add(value);
+  }
+}
+
 /** Length in Unicode code points, as Python counts it. */
 export function textLength(text: string): number {
   let length = 0;
