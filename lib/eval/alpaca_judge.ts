@@ -27,10 +27,11 @@ export async function judgeOutputs(
   checkInstructions(outputs, baseline);
   const items: Item<Annotation>[] = [];
   for (const { base, row } of pairs) items.push(await itemOf({ base, row, annotator: judge.name, prices }));
+  const wanted = new Map(pairs.map((pair) => [pair.base.instruction, pair]));
   return await judgeInto(path, items, {
     ...options,
     keyOf: ({ instruction }) => instruction,
-    objection: (row) => objection(row, { pairs, annotator: judge.name }),
+    objection: (row) => objection(row, { wanted, annotator: judge.name }),
   });
 }
 
@@ -94,10 +95,10 @@ function isSwapped(instruction: string): Promise<boolean> {
 
 function objection(
   row: Annotation,
-  { pairs, annotator }: { pairs: readonly Pair[]; annotator: string },
+  { wanted, annotator }: { wanted: ReadonlyMap<string, Pair>; annotator: string },
 ): string | undefined {
   if (row.annotator !== annotator) return `its annotations are by ${row.annotator}, not by ${annotator}.`;
-  const pair = pairs.find(({ base }) => base.instruction === row.instruction);
+  const pair = wanted.get(row.instruction);
   if (!pair) {
     return `it holds an annotation of ${excerpt(row.instruction)}, which is not among what is judged.`;
   }
