@@ -4,6 +4,7 @@
  * Source: the structs of ggml-common.h; in the comments `d` is a block's scale and `m` its minimum.
  */
 import { f16ToF32 } from "../dtype.ts";
+import { GGML_TYPES_BY_NAME } from "./types.ts";
 
 const f = Math.fround;
 const HALF = new Float32Array(1);
@@ -157,17 +158,17 @@ const q6_K: BlockReader = (bytes, at, out, to) => {
   }
 };
 
-const READERS: Readonly<Record<string, { read: BlockReader; blockSize: number; blockBytes: number }>> = {
-  Q4_0: { read: q4_0, blockSize: 32, blockBytes: 18 },
-  Q4_1: { read: q4_1, blockSize: 32, blockBytes: 20 },
-  Q5_0: { read: q5_0, blockSize: 32, blockBytes: 22 },
-  Q5_1: { read: q5_1, blockSize: 32, blockBytes: 24 },
-  Q8_0: { read: q8_0, blockSize: 32, blockBytes: 34 },
-  Q2_K: { read: q2_K, blockSize: 256, blockBytes: 84 },
-  Q3_K: { read: q3_K, blockSize: 256, blockBytes: 110 },
-  Q4_K: { read: q4_K, blockSize: 256, blockBytes: 144 },
-  Q5_K: { read: q5_K, blockSize: 256, blockBytes: 176 },
-  Q6_K: { read: q6_K, blockSize: 256, blockBytes: 210 },
+const READERS: Readonly<Record<string, BlockReader>> = {
+  Q4_0: q4_0,
+  Q4_1: q4_1,
+  Q5_0: q5_0,
+  Q5_1: q5_1,
+  Q8_0: q8_0,
+  Q2_K: q2_K,
+  Q3_K: q3_K,
+  Q4_K: q4_K,
+  Q5_K: q5_K,
+  Q6_K: q6_K,
 };
 
 /** The block formats that {@link dequantize} reads. */
@@ -175,7 +176,8 @@ export const QUANTIZED_TYPES: readonly string[] = Object.keys(READERS);
 
 /** Whole blocks of the format `type` as float32. */
 export function dequantize(bytes: Uint8Array, type: string, out: Float32Array): void {
-  const { read, blockSize, blockBytes } = READERS[type]!;
+  const read = READERS[type]!;
+  const { blockSize, blockBytes } = GGML_TYPES_BY_NAME.get(type)!;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0, to = 0; at < bytes.length; at += blockBytes, to += blockSize) read(view, at, out, to);
 }

@@ -53,3 +53,8 @@ export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map([
   [35, type("TQ2_0", 256, 66)],
   [39, type("MXFP4", 32, 17)],
 ]);
+
+/** The same types by name. */
+export const GGML_TYPES_BY_NAME: ReadonlyMap<string, GgmlType> = new Map(
+  [...GGML_TYPES.values()].map((type) => [type.name, type]),
+);
