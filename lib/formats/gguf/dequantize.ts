@@ -12,7 +12,8 @@ const HALF = new Float32Array(1);
 /** Reads one block at `at` of `bytes` into `out` from `to` on. */
 type BlockReader = (bytes: DataView, at: number, out: Float32Array, to: number) => void;
 
-function half(bytes: DataView, at: number): number {
+/** The float16 at `at`. */
+export function half(bytes: DataView, at: number): number {
   f16ToF32(Uint16Array.of(bytes.getUint16(at, true)), HALF);
   return HALF[0]!;
 }

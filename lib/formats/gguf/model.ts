@@ -3,7 +3,7 @@
  */
 import { InputError } from "../../errors.ts";
 import { openFile, type RandomAccessFile } from "../../io/files.ts";
-import { bf16ToF32, f16ToF32 } from "../dtype.ts";
+import { decodeFloats, isFloatDtype } from "../dtype.ts";
 import type { ModelDirectory } from "../huggingface.ts";
 import { ggufConfig, isPermuted } from "./config.ts";
 import { dequantize, QUANTIZED_TYPES } from "./dequantize.ts";
@@ -171,8 +171,7 @@ async function readTensor(
     await file.fill(byteOffset + done, bytes);
     const begin = done / type.blockBytes * type.blockSize;
     const piece = out.subarray(begin, begin + bytes.length / type.blockBytes * type.blockSize);
-    if (type.name === "F16") f16ToF32(new Uint16Array(bytes.buffer), piece);
-    else if (type.name === "BF16") bf16ToF32(new Uint16Array(bytes.buffer), piece);
+    if (isFloatDtype(type.name)) decodeFloats(bytes, type.name, piece);
     else dequantize(bytes, type.name, piece);
   }
   return out;

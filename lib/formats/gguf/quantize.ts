@@ -6,6 +6,7 @@ import { f32ToF16 } from "../dtype.ts";
 
 const BLOCK = 32;
 const f = Math.fround;
+const VALUE = new Float32Array(1), BITS = new Uint16Array(1);
 
 /** Rounds half away from zero, as C's roundf. */
 function roundAway(x: number): number {
@@ -13,11 +14,12 @@ function roundAway(x: number): number {
   return Math.sign(x) * (floor + Math.floor(f(2 * f(Math.abs(x) - floor))));
 }
 
-function putHalf(value: number, out: Uint8Array, at: number): void {
-  const bits = new Uint16Array(1);
-  f32ToF16(Float32Array.of(value), bits);
-  out[at] = bits[0]! & 255;
-  out[at + 1] = bits[0]! >> 8;
+/** Writes `value` as a float16 at `at`. */
+export function putHalf(value: number, out: Uint8Array, at: number): void {
+  VALUE[0] = value;
+  f32ToF16(VALUE, BITS);
+  out[at] = BITS[0]! & 255;
+  out[at + 1] = BITS[0]! >> 8;
 }
 
 /** d = max |x| / 127, then round(x / d) in a byte: 34 bytes a block. */

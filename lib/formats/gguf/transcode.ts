@@ -1,8 +1,8 @@
 /**
  * Block formats whose four-bit values are q4_1's, too: only scales and minima are written otherwise.
  */
-import { f16ToF32, f32ToF16 } from "../dtype.ts";
-import { scaleAndMin } from "./dequantize.ts";
+import { half, scaleAndMin } from "./dequantize.ts";
+import { putHalf } from "./quantize.ts";
 
 /** What {@link toQ4_1} takes. */
 export const TRANSCODED_TO_Q4_1: readonly string[] = ["Q4_0", "Q4_K"];
@@ -14,9 +14,11 @@ export function toQ4_1(bytes: Uint8Array, type: string): Uint8Array<ArrayBuffer>
 
 function fromQ4_0(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(bytes.length / 18 * 20);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let from = 0, to = 0; from < bytes.length; from += 18, to += 20) {
-    const d = half(bytes, from);
-    putHalves(out, to, [d, -8 * d]);
+    const d = half(view, from);
+    putHalf(d, out, to);
+    putHalf(-8 * d, out, to + 2);
     out.set(bytes.subarray(from + 2, from + 18), to + 4);
   }
   return out;
@@ -26,10 +28,11 @@ function fromQ4_K(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(bytes.length / 144 * 160);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let from = 0, to = 0; from < bytes.length; from += 144) {
-    const [d, dm] = [half(bytes, from), half(bytes, from + 2)];
+    const [d, dm] = [half(view, from), half(view, from + 2)];
     for (let group = 0; group < 8; group++, to += 20) {
       const [scale, min] = scaleAndMin(view, from + 4, group);
-      putHalves(out, to, [Math.fround(d * scale), -Math.fround(dm * min)]);
+      putHalf(Math.fround(d * scale), out, to);
+      putHalf(-Math.fround(dm * min), out, to + 2);
       const [values, shift] = [from + 16 + 32 * (group >> 1), 4 * (group & 1)];
       for (let i = 0; i < 16; i++) {
         const [low, high] = [bytes[values + i]! >> shift, bytes[values + 16 + i]! >> shift];
@@ -38,16 +41,4 @@ function fromQ4_K(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     }
   }
   return out;
-}
-
-function half(bytes: Uint8Array, at: number): number {
-  const out = new Float32Array(1);
-  f16ToF32(Uint16Array.of(bytes[at]! | (bytes[at + 1]! << 8)), out);
-  return out[0]!;
-}
-
-function putHalves(out: Uint8Array, at: number, values: readonly number[]): void {
-  const bits = new Uint16Array(values.length);
-  f32ToF16(Float32Array.from(values), bits);
-  out.set(new Uint8Array(bits.buffer), at);
 }
