@@ -8,7 +8,7 @@ import type { ModelDirectory } from "../huggingface.ts";
 import { ggufConfig, isPermuted } from "./config.ts";
 import { dequantize, QUANTIZED_TYPES } from "./dequantize.ts";
 import { ggufTokenizer, type TokenizerContent } from "./tokenizer.ts";
-import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
+import { type GgufTensor, readGgufHeader } from "./header.ts";
 
 /** Bytes that are read and converted at a time. */
 const PIECE_BYTES = 1 << 22;
@@ -40,11 +40,6 @@ export function huggingFaceName(name: string): string | undefined {
   return ours && `model.layers.${layer}.${ours}.${suffix}`;
 }
 
-/** A GGUF file, opened: a model directory with the metadata that its tokenizer is made from. */
-export interface GgufModel extends ModelDirectory {
-  readonly header: GgufHeader;
-}
-
 /** Whether a path names a GGUF file. */
 export function isGguf(path: string): boolean {
   return /\.gguf$/i.test(path);
@@ -55,7 +50,7 @@ export function isGguf(path: string): boolean {
  *
  * @throws {InputError} naming the file and what is wrong with it or not supported
  */
-export async function openGguf(path: string): Promise<GgufModel> {
+export async function openGguf(path: string): Promise<ModelDirectory> {
   const file = await openFile(path, "a GGUF file");
   try {
     const header = await readGgufHeader(file);
@@ -89,7 +84,6 @@ export async function openGguf(path: string): Promise<GgufModel> {
     return {
       path,
       config,
-      header,
       tensors: new Map(
         [...sources].map(([name, { tensor: { shape, type } }]) => [name, { dtype: type.name, shape }]),
       ),
