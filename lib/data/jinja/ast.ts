@@ -9,7 +9,7 @@ export type Expr =
   | { readonly kind: "attribute"; readonly of: Expr; readonly name: string }
   | { readonly kind: "item"; readonly of: Expr; readonly key: Expr }
   | { readonly kind: "slice"; readonly of: Expr; readonly bounds: readonly (Expr | undefined)[] }
-  | { readonly kind: "call"; readonly of: Expr; readonly args: Args }
+  | Call
   | {
     readonly kind: "filter" | "test";
     readonly of: Expr | undefined;
@@ -21,6 +21,13 @@ export type Expr =
   | { readonly kind: "binary" | "and" | "or"; readonly op: string; readonly left: Expr; readonly right: Expr }
   | { readonly kind: "compare"; readonly left: Expr; readonly rest: readonly (readonly [op: string, Expr])[] }
   | { readonly kind: "if"; readonly test: Expr; readonly then: Expr; readonly else: Expr | undefined };
+
+/** `of(args)`. */
+export interface Call {
+  readonly kind: "call";
+  readonly of: Expr;
+  readonly args: Args;
+}
 
 /** Arguments of a call: in order, by name, `*list` and `**dict`. */
 export interface Args {
@@ -43,6 +50,14 @@ export interface Signature {
   readonly defaults: readonly Expr[];
 }
 
+/** A macro's or call block's parameters and body. */
+export interface Macro {
+  readonly signature: Signature;
+  readonly body: Body;
+  /** Which of the names that are given without being asked for the body has. */
+  readonly takes: { readonly kwargs: boolean; readonly varargs: boolean; readonly caller: boolean };
+}
+
 export type Stmt =
   | { readonly kind: "data"; readonly text: string }
   | { readonly kind: "output"; readonly values: readonly Expr[] }
@@ -63,8 +78,8 @@ export type Stmt =
     readonly body: Body;
     readonly else: Body;
   }
-  | { readonly kind: "macro"; readonly name: string; readonly signature: Signature; readonly body: Body }
-  | { readonly kind: "callBlock"; readonly call: Expr; readonly signature: Signature; readonly body: Body }
+  | ({ readonly kind: "macro"; readonly name: string } & Macro)
+  | ({ readonly kind: "callBlock"; readonly call: Call } & Macro)
   | { readonly kind: "filterBlock"; readonly filter: Expr; readonly body: Body }
   | {
     readonly kind: "with";

@@ -1,11 +1,10 @@
 /**
  * Statements to text.
  */
-import type { Body, Signature, Stmt, Target } from "./ast.ts";
+import type { Body, Macro, Stmt, Target } from "./ast.ts";
 import { TemplateError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
 import { makeLoop } from "./loop.ts";
-import { mentions } from "./mentions.ts";
 import type { Runtime } from "./runtime.ts";
 import { Scope } from "./scope.ts";
 import { str } from "./text_of.ts";
@@ -71,7 +70,6 @@ function executeOne(stmt: Stmt, scope: Scope, runtime: Runtime, out: Output): En
     case "callBlock": {
       const caller = makeMacro("caller", stmt, { scope, runtime });
       const { call } = stmt;
-      if (call.kind !== "call") throw new TemplateError("a call block without a call");
       const named = [...call.args.named, ["caller", { kind: "const", value: caller }] as const];
       out.parts.push(str(evaluate({ ...call, args: { ...call.args, named } }, scope, runtime)));
       return undefined;
@@ -154,15 +152,10 @@ function executeFor(stmt: Stmt & { kind: "for" }, { scope, runtime, out, over, d
 /** A macro, or the body of a call block. Source: jinja2/runtime.py, Macro. */
 function makeMacro(
   name: string,
-  { signature, body }: { readonly signature: Signature; readonly body: Body },
+  { signature, body, takes }: Macro,
   { scope, runtime }: { readonly scope: Scope; readonly runtime: Runtime },
 ): Callable {
   const { names, defaults } = signature, optional = names.length - defaults.length;
-  const takes = {
-    kwargs: mentions(body, "kwargs"),
-    varargs: mentions(body, "varargs"),
-    caller: mentions(body, "caller"),
-  };
   const call = (args: readonly Value[], kwargs: Keywords): string => {
     const inner = new Scope(scope), more = new Map<string, Value>(kwargs);
     for (const [i, param] of names.entries()) {

@@ -1,9 +1,10 @@
 /**
  * Jinja's statements, with loop controls and Transformers' `generation`. Source: jinja2/parser.py.
  */
-import type { Body, Expr, Signature, Stmt, Target } from "./ast.ts";
+import type { Body, Expr, Macro, Signature, Stmt, Target } from "./ast.ts";
 import { TemplateSyntaxError } from "./errors.ts";
 import { tokenise } from "./lexer.ts";
+import { mentions } from "./mentions.ts";
 import { parseExpression, parseFilter, parseTuple } from "./parse_expression.ts";
 import { Tokens } from "./tokens.ts";
 
@@ -66,13 +67,13 @@ const STATEMENTS: Readonly<Record<string, (tokens: Tokens) => Stmt>> = {
   for: parseFor,
   macro: (tokens) => {
     const name = tokens.expectName(), signature = parseSignature(tokens);
-    return { kind: "macro", name, signature, body: parseBody(tokens, "endmacro") };
+    return { kind: "macro", name, ...macroOf(signature, parseBody(tokens, "endmacro")) };
   },
   call: (tokens) => {
     const signature = tokens.isOperator("(") ? parseSignature(tokens) : { names: [], defaults: [] };
     const call = parseExpression(tokens);
     if (call.kind !== "call") throw tokens.wrong("a call block without a call");
-    return { kind: "callBlock", call, signature, body: parseBody(tokens, "endcall") };
+    return { kind: "callBlock", call, ...macroOf(signature, parseBody(tokens, "endcall")) };
   },
   filter: (tokens) => {
     const filter = parseFilter(tokens, undefined, true)!;
@@ -128,6 +129,15 @@ function parseFor(tokens: Tokens): Stmt {
   const body = parseBranch(tokens, ["endfor", "else"]);
   const otherwise = tokens.next().text === "else" ? parseBody(tokens, "endfor") : [];
   return { kind: "for", target, over, test, recursive, body, else: otherwise };
+}
+
+function macroOf(signature: Signature, body: Body): Macro {
+  const takes = {
+    kwargs: mentions(body, "kwargs"),
+    varargs: mentions(body, "varargs"),
+    caller: mentions(body, "caller"),
+  };
+  return { signature, body, takes };
 }
 
 function parseSignature(tokens: Tokens): Signature {
