@@ -9,7 +9,7 @@ import { InputError } from "../../errors.ts";
 import { type Fields, spell } from "./fields.ts";
 import { Heap } from "./heap.ts";
 import { byteToken } from "./unigram.ts";
-import type { Vocab } from "./vocab.ts";
+import { type Vocab, VocabModel } from "./vocab.ts";
 
 const CACHED_PIECES = 50_000, CACHED_LENGTH = 128;
 /** Code units of a piece that is worth cutting. */
@@ -18,8 +18,7 @@ const LONG = 24;
 const encoder = new TextEncoder();
 
 /** A BPE model. */
-export class Bpe {
-  readonly #vocab: Vocab;
+export class Bpe extends VocabModel {
   readonly #unknown: number | undefined;
   readonly #fuseUnknown: boolean;
   readonly #byteFallback: boolean;
@@ -39,7 +38,7 @@ export class Bpe {
   #cache = new Map<string, readonly number[]>();
 
   constructor(node: Fields, vocab: Vocab) {
-    this.#vocab = vocab;
+    super(vocab);
     this.#node = node;
     if (node.has("dropout") && node.value.dropout !== 0) {
       throw node.refuse(`dropout is ${spell(node.value.dropout)}: encoding by chance is not supported`);
@@ -74,27 +73,11 @@ export class Bpe {
   }
 
   #known(token: string, rank: number): number {
-    const id = this.#vocab.ids.get(token);
+    const id = this.vocab.ids.get(token);
     if (id !== undefined) return id;
     throw this.#node.refuse(
       `merges[${rank}] needs the token ${JSON.stringify(token)}, which vocab does not hold`,
     );
-  }
-
-  idOf(token: string): number | undefined {
-    return this.#vocab.ids.get(token);
-  }
-
-  tokenOf(id: number): string | undefined {
-    return this.#vocab.tokens.get(id);
-  }
-
-  get size(): number {
-    return this.#vocab.ids.size;
-  }
-
-  get maxId(): number {
-    return this.#vocab.maxId;
   }
 
   /** The slot of a pair, or the empty one where it would stand. */
@@ -111,7 +94,7 @@ export class Bpe {
   encode(piece: string): readonly number[] {
     const cached = this.#cache.get(piece);
     if (cached) return cached;
-    const whole = this.#ignoreMerges ? this.#vocab.ids.get(piece) : undefined;
+    const whole = this.#ignoreMerges ? this.vocab.ids.get(piece) : undefined;
     if (whole !== undefined) return [whole];
     if (piece.length <= LONG || !this.#cuts) return this.#encodeWord(piece);
     const out: number[] = [];
@@ -124,7 +107,7 @@ export class Bpe {
    * cache. Only between known characters: unknown ones may fuse, or vanish and let what is around them merge.
    */
   *#cut(piece: string): Generator<string> {
-    const known = (at: number) => this.#vocab.ids.has(characterAt(piece, at));
+    const known = (at: number) => this.vocab.ids.has(characterAt(piece, at));
     let start = 0;
     for (let at = 1; at < piece.length; at++) {
       const before = piece.charCodeAt(at - 1), after = piece.charCodeAt(at);
@@ -149,7 +132,7 @@ export class Bpe {
 
   /** The ids of single characters. What has none: its bytes' tokens, or the unknown token, or nothing. */
   #symbols(piece: string): number[] {
-    const { ids } = this.#vocab, characters = [...piece], out: number[] = [];
+    const { ids } = this.vocab, characters = [...piece], out: number[] = [];
     let pending = false; // an unknown token that is not yet written, so that others may fuse with it
     const flush = () => {
       if (pending) out.push(this.#unknownId(piece));

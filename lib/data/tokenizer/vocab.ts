@@ -23,6 +23,27 @@ export class Vocab {
   }
 }
 
+/** What the models over a {@link Vocab} have in common. */
+export class VocabModel {
+  constructor(protected readonly vocab: Vocab) {}
+
+  idOf(token: string): number | undefined {
+    return this.vocab.ids.get(token);
+  }
+
+  tokenOf(id: number): string | undefined {
+    return this.vocab.tokens.get(id);
+  }
+
+  get size(): number {
+    return this.vocab.ids.size;
+  }
+
+  get maxId(): number {
+    return this.vocab.maxId;
+  }
+}
+
 /** Reads `vocab`, an object of ids by token. */
 export function readVocab(node: Fields): Vocab {
   const ids = new Map<string, number>();

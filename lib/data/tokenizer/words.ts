@@ -4,33 +4,16 @@
  */
 import { InputError } from "../../errors.ts";
 import type { Fields } from "./fields.ts";
-import type { Vocab } from "./vocab.ts";
+import { type Vocab, VocabModel } from "./vocab.ts";
 
-class Words {
-  readonly vocab: Vocab;
+class Words extends VocabModel {
   readonly #unknown: string;
   readonly #where: string;
 
   constructor(node: Fields, vocab: Vocab) {
-    this.vocab = vocab;
+    super(vocab);
     this.#unknown = node.string("unk_token");
     this.#where = node.where;
-  }
-
-  idOf(token: string): number | undefined {
-    return this.vocab.ids.get(token);
-  }
-
-  tokenOf(id: number): string | undefined {
-    return this.vocab.tokens.get(id);
-  }
-
-  get size(): number {
-    return this.vocab.ids.size;
-  }
-
-  get maxId(): number {
-    return this.vocab.maxId;
   }
 
   protected unknown(piece: string): number {
