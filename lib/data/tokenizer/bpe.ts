@@ -8,14 +8,12 @@
 import { InputError } from "../../errors.ts";
 import { type Fields, spell } from "./fields.ts";
 import { Heap } from "./heap.ts";
-import { byteToken } from "./unigram.ts";
+import { byteIds } from "./unigram.ts";
 import { type Vocab, VocabModel } from "./vocab.ts";
 
 const CACHED_PIECES = 50_000, CACHED_LENGTH = 128;
 /** Code units of a piece that is worth cutting. */
 const LONG = 24;
-
-const encoder = new TextEncoder();
 
 /** A BPE model. */
 export class Bpe extends VocabModel {
@@ -148,10 +146,10 @@ export class Bpe extends VocabModel {
         continue;
       }
       if (this.#byteFallback) {
-        const bytes = Array.from(encoder.encode(symbol), (byte) => ids.get(byteToken(byte)));
-        if (!bytes.includes(undefined)) {
+        const bytes = byteIds(symbol, ids);
+        if (bytes) {
           // As in the Rust library, a pending unknown token comes after them.
-          out.push(...bytes as number[]);
+          out.push(...bytes);
           continue;
         }
       }

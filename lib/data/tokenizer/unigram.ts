@@ -136,8 +136,8 @@ export class Unigram {
     const id = this.#ids.get(part);
     if (id !== undefined) return [id];
     if (this.#byteFallback) {
-      const bytes = Array.from(encoder.encode(part), (byte) => this.#ids.get(byteToken(byte)));
-      if (!bytes.includes(undefined)) return bytes as number[];
+      const bytes = byteIds(part, this.#ids);
+      if (bytes) return bytes;
     }
     return [this.#unknown ?? this.#noToken(part)];
   }
@@ -150,7 +150,13 @@ export class Unigram {
   }
 }
 
+/** The ids of the tokens of a text's bytes, or undefined where one has none. */
+export function byteIds(text: string, ids: ReadonlyMap<string, number>): number[] | undefined {
+  const bytes = Array.from(encoder.encode(text), (byte) => ids.get(byteToken(byte)));
+  return bytes.includes(undefined) ? undefined : bytes as number[];
+}
+
 /** How a byte is written as a token: `<0x0A>`. */
-export function byteToken(byte: number): string {
+function byteToken(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 }
