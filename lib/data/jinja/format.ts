@@ -6,7 +6,7 @@ import { TemplateError } from "./errors.ts";
 import { floatText } from "./numbers.ts";
 import { int, numberOf } from "./operators.ts";
 import { repr, reprFloat, str } from "./text_of.ts";
-import { points, typeName, Undefined, type Value } from "./values.ts";
+import { lengthOf, points, typeName, Undefined, type Value } from "./values.ts";
 
 /** Looks up an attribute or an element of a value. */
 export interface Lookup {
@@ -184,7 +184,7 @@ function align_(
   text: string,
   { fill, align, width }: { fill: string; align: string; width: number },
 ): string {
-  const missing = width - [...points(text)].length;
+  const missing = width - lengthOf(text);
   if (missing <= 0) return text;
   const left = align === "<" ? 0 : align === ">" ? missing : Math.floor(missing / 2);
   return fill.repeat(left) + text + fill.repeat(missing - left);

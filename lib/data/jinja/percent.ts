@@ -4,7 +4,7 @@
 import { type Budget, TemplateError } from "./errors.ts";
 import { floatText } from "./numbers.ts";
 import { repr, str } from "./text_of.ts";
-import { Float, points, Tuple, typeName, Undefined, type Value } from "./values.ts";
+import { Float, lengthOf, points, Tuple, typeName, Undefined, type Value } from "./values.ts";
 
 const DIRECTIVE = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d*))?[hlL]?([\s\S]?)/g;
 
@@ -104,7 +104,7 @@ function pad(
   text: string,
   { flags, width, letter }: { flags: string; width: number; letter: string },
 ): string {
-  const missing = Math.abs(width) - [...points(text)].length;
+  const missing = Math.abs(width) - lengthOf(text);
   if (missing <= 0) return text;
   if (flags.includes("-") || width < 0) return text + " ".repeat(missing);
   const zeros = flags.includes("0") && !/[srac]/.test(letter);
