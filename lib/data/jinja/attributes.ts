@@ -12,6 +12,7 @@ import {
   Callable,
   Float,
   type Keywords,
+  listItems,
   Markup,
   Obj,
   points,
@@ -187,7 +188,7 @@ function elementOf(value: Value, key: Value): Value | undefined {
 function sequenceOf(value: Value): string | readonly Value[] | undefined {
   if (typeof value === "string") return points(value);
   if (value instanceof Markup) return points(value.text);
-  return Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined;
+  return listItems(value);
 }
 
 /** `value[from:to:by]`; undefined where the value has no elements, or the bounds are no whole numbers. */

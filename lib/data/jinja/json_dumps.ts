@@ -4,7 +4,7 @@
 import { TemplateError } from "./errors.ts";
 import { compare } from "./operators.ts";
 import { reprFloat } from "./text_of.ts";
-import { Float, Markup, Tuple, typeName, type Value } from "./values.ts";
+import { Float, listItems, Markup, typeName, type Value } from "./values.ts";
 
 export interface DumpOptions {
   readonly ascii: boolean;
@@ -22,8 +22,8 @@ export function dumps(value: Value, options: DumpOptions, level = ""): string {
   if (value instanceof Markup) return quote(value.text, options.ascii);
   if (value instanceof Float) return float(value.n);
   const inner = options.indent === undefined ? "" : level + options.indent;
-  if (Array.isArray(value) || value instanceof Tuple) {
-    const items: readonly Value[] = Array.isArray(value) ? value : value.items;
+  const items = listItems(value);
+  if (items) {
     return wrap("[]", items.map((item) => dumps(item, options, inner)), { options, level, inner });
   }
   if (value instanceof Map) {

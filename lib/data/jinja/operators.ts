@@ -4,7 +4,18 @@
 import { type Budget, TemplateError } from "./errors.ts";
 import { percentFormat } from "./percent.ts";
 import { repr } from "./text_of.ts";
-import { Float, iterable, Markup, Range, Tuple, typeName, Undefined, type Value, View } from "./values.ts";
+import {
+  Float,
+  iterable,
+  listItems,
+  Markup,
+  Range,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+  View,
+} from "./values.ts";
 
 /** A number's value, and whether it is a float; undefined for what is no number. */
 export function numberOf(value: Value): { n: number; float: boolean } | undefined {
@@ -62,7 +73,7 @@ function repeat(sequence: Value, times: number, budget: Budget): Value {
     budget.spend(sequence.length * times);
     return sequence.repeat(times);
   }
-  const items = Array.isArray(sequence) ? sequence : sequence instanceof Tuple ? sequence.items : undefined;
+  const items = listItems(sequence);
   if (!items) return undefined;
   budget.spend(items.length * times);
   const all = Array.from({ length: times }, () => items).flat();
@@ -120,7 +131,7 @@ export function equals(a: Value, b: Value): boolean {
   if (a instanceof Markup || b instanceof Markup) {
     return (a instanceof Markup ? a.text : a) === (b instanceof Markup ? b.text : b);
   }
-  const [p, q] = [sequence(a), sequence(b)];
+  const [p, q] = [listItems(a), listItems(b)];
   if (p && q && Array.isArray(a) === Array.isArray(b)) {
     return p.length === q.length && p.every((item, i) => equals(item, q[i]));
   }
@@ -131,16 +142,13 @@ export function equals(a: Value, b: Value): boolean {
   return false;
 }
 
-const sequence = (value: Value): readonly Value[] | undefined =>
-  Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined;
-
 /** Below zero where a comes before b. */
 export function compare(a: Value, b: Value, op: string): number {
   for (const side of [a, b]) if (side instanceof Undefined) side.fail();
   const x = numberOf(a), y = numberOf(b);
   if (x && y) return x.n - y.n;
   if (typeof a === "string" && typeof b === "string") return compareText(a, b);
-  const [p, q] = [sequence(a), sequence(b)];
+  const [p, q] = [listItems(a), listItems(b)];
   if (p && q && Array.isArray(a) === Array.isArray(b)) {
     const at = p.findIndex((item, i) => i >= q.length || !equals(item, q[i]));
     return at < 0 || at >= q.length ? p.length - q.length : compare(p[at], q[at], op);

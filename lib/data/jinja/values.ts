@@ -181,6 +181,11 @@ export function iterable(value: Value): Iterable<Value> | undefined {
   return value instanceof Undefined ? [] : undefined;
 }
 
+/** The elements of a list or a tuple; undefined for everything else. */
+export function listItems(value: Value): readonly Value[] | undefined {
+  return Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined;
+}
+
 const SURROGATES = /[\ud800-\udfff]/;
 
 /** A string's length in code points. */
