@@ -171,6 +171,11 @@ export function writeTensor(
   requireDevice(gpu).queue.writeBuffer(tensor.place.buffer, tensor.place.offset, data);
 }
 
+/** Sends what was written to the adapter: until the next submission a copy of every write stays in the host's memory. */
+export function sendWrites(gpu: Gpu): void {
+  requireDevice(gpu).queue.submit([]);
+}
+
 /** Reads a resident f32 tensor back. Costs a wait. */
 export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
   return new Float32Array(await readBytes(gpu, tensor));

@@ -17,6 +17,7 @@ import {
   makeTensor,
   readTensor,
   residentTensor,
+  sendWrites,
   type Tensor,
   writeTensor,
 } from "../gpu/tensor.ts";
@@ -145,6 +146,7 @@ export async function writeShards(
       checkFinite(values, { name, where: source.where });
       writeTensor(gpu, window, values);
     } else writeTensor(gpu, window, await readWords(source, { name, shape, dtype: window.dtype }));
+    sendWrites(gpu);
     options.onProgress?.(i + 1, specs.length);
   }
 }
@@ -194,17 +196,30 @@ export function checkFinite(
   values: Float32Array | Uint16Array,
   { name, where, exponent }: { name: string; where: string; exponent?: number },
 ): void {
-  const broken = exponent === undefined
-    ? (value: number) => value - value !== 0 // infinite or NaN
-    : (bits: number) => (bits & exponent) === exponent;
-  let index = 0;
-  while (index < values.length && !broken(values[index]!)) index++;
+  const index = values instanceof Uint16Array ? brokenHalf(values, exponent!) : brokenFloat(values);
   if (index === values.length) return;
   const found = exponent === undefined ? values[index] : "no finite number";
   throw new InputError(
     `Loading the weights in ${where}: tensor ${name} holds ${found} at element ${index}. Such a model ` +
       "computes nothing; save or fetch it again, or take an earlier checkpoint.",
   );
+}
+
+function brokenFloat(values: Float32Array): number {
+  let index = 0;
+  while (index < values.length && values[index]! - values[index]! === 0) index++; // infinite and NaN give NaN
+  return index;
+}
+
+function brokenHalf(values: Uint16Array, exponent: number): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length >> 1);
+  // two at a time: one more at an exponent's lowest bit carries into the sign's place from all ones alone
+  const [mask, one, sign] = [exponent * 0x10001, (exponent & -exponent) * 0x10001, 0x80008000 | 0];
+  let word = 0;
+  while (word < words.length && (((words[word]! & mask) + one) & sign) === 0) word++;
+  let index = 2 * word;
+  while (index < values.length && (values[index]! & exponent) !== exponent) index++;
+  return index;
 }
 
 /** Stores up to this size are read back in one wait; larger ones tensor by tensor, to spare memory. */

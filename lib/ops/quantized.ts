@@ -17,47 +17,51 @@ export function packRows(
   format: Quantized,
   { rows, columns }: { rows: number; columns: number },
 ): Uint32Array<ArrayBuffer> {
-  const [size, words] = [BLOCK_BYTES[format], BLOCK_WORDS[format]];
+  const [size, words] = [BLOCK_BYTES[format] / 2, BLOCK_WORDS[format]];
   const [blocks, stride] = [columns / BLOCK, rowBytes(columns, format) / 4];
   const out = new Uint32Array(rows * stride);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const at = (row * blocks + block) * size;
-      const [to, scales] = [row * stride + block * words, row * stride + blocks * words];
-      const scale = view.getUint16(at, true);
-      if (format === "q4_1") out[scales + block] = view.getUint32(at, true);
-      else out[scales + (block >> 1)]! |= scale << (16 * (block & 1));
-      const values = at + (format === "q4_1" ? 4 : 2);
-      for (let word = 0; word < words; word++) {
-        out[to + word] = format === "q8_0"
-          ? view.getUint32(values + 4 * word, true)
-          : fourBits(view, values, word);
-      }
+  const halves = halvesOf(bytes);
+  for (let row = 0, at = 0; row < rows; row++) {
+    const scales = row * stride + blocks * words;
+    for (let block = 0; block < blocks; block++, at += size) {
+      const to = row * stride + block * words;
+      if (format === "q4_1") out[scales + block] = halves[at]! | (halves[at + 1]! << 16);
+      else out[scales + (block >> 1)]! |= halves[at]! << (16 * (block & 1));
+      if (format === "q8_0") {
+        for (let word = 0, from = at + 1; word < 8; word++, from += 2) out[to + word] = wordAt(halves, from);
+      } else putFourBits(halves, format === "q4_1" ? at + 2 : at + 1, out, to);
     }
   }
   return out;
 }
 
-/** Word `word` of a block of four-bit values: values 8 word to 8 word + 7. */
-function fourBits(view: DataView, values: number, word: number): number {
-  // words 0 and 1 are the low halves of bytes 0 to 15, words 2 and 3 the high ones
-  const shift = word < 2 ? 0 : 4;
-  let out = 0;
-  for (let i = 0; i < 4; i++) {
-    const low = (view.getUint8(values + 8 * (word & 1) + i) >> shift) & 15;
-    const high = (view.getUint8(values + 8 * (word & 1) + 4 + i) >> shift) & 15;
-    out |= (low | (high << 4)) << (8 * i);
+/** Bytes as numbers of 16 bits, which blocks are made of: they begin at no multiple of four. */
+function halvesOf({ buffer, byteOffset, byteLength }: Uint8Array): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, byteLength / 2);
+}
+
+function wordAt(halves: Uint16Array, at: number): number {
+  return halves[at]! | (halves[at + 1]! << 16);
+}
+
+const LOW = 0x0f0f0f0f;
+
+/** A block's 32 values of four bits as four words: those in the low halves of the 16 bytes, then the high ones. */
+function putFourBits(halves: Uint16Array, from: number, out: Uint32Array, to: number): void {
+  for (let pair = 0; pair < 2; pair++, from += 4) {
+    const first = wordAt(halves, from), second = wordAt(halves, from + 2);
+    out[to + pair] = (first & LOW) | ((second & LOW) << 4);
+    out[to + 2 + pair] = ((first >>> 4) & LOW) | (second & ~LOW);
   }
-  return out >>> 0;
 }
 
 /** Every scale and minimum of ggml's blocks, as f16 bits. */
 export function scalesOf(bytes: Uint8Array, format: Quantized): Uint16Array<ArrayBuffer> {
-  const size = BLOCK_BYTES[format], each = format === "q4_1" ? 2 : 1;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint16Array.from(
-    { length: bytes.length / size * each },
-    (_, i) => view.getUint16(Math.floor(i / each) * size + 2 * (i % each), true),
-  );
+  const size = BLOCK_BYTES[format] / 2, each = format === "q4_1" ? 2 : 1;
+  const halves = halvesOf(bytes);
+  const out = new Uint16Array(halves.length / size * each);
+  for (let i = 0, at = 0; i < out.length; i += each, at += size) {
+    for (let k = 0; k < each; k++) out[i + k] = halves[at + k]!;
+  }
+  return out;
 }
