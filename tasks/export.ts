@@ -4,7 +4,6 @@ import { runTask } from "./cli.ts";
 
 if (import.meta.main) {
   await runTask(exportOptions, async (given, hooks) => {
-    await exportModel(given, hooks);
-    console.log(given.output);
+    console.log(await exportModel(given, hooks));
   });
 }

@@ -24,6 +24,8 @@ export interface ChatVariables {
 /** A compiled template. */
 export interface ChatTemplate {
   readonly source: string;
+  /** The texts that are used, by name: `default`, and `tool_use` where there is one. */
+  readonly texts: ReadonlyMap<string, string>;
   /** `now` gives the time to templates that write today's date. */
   render(variables: ChatVariables, now?: () => Date): string;
 }
@@ -57,6 +59,7 @@ export async function findTemplate(
     withTools = tools && compile(tools, config);
   return {
     source: tools ? JSON.stringify([main.text, tools.text]) : main.text,
+    texts: new Map([["default", main.text], ...(tools ? [["tool_use", tools.text] as const] : [])]),
     render(variables, now) {
       const chosen = withTools && (variables.tools ?? null) !== null ? withTools : plain;
       return chosen(variables, now);

@@ -9,6 +9,7 @@ import { InputError } from "../errors.ts";
 import { listDirectory } from "../io/files.ts";
 import { readJsonObjectIfPresent } from "../io/json.ts";
 import { type ChatTemplate, findTemplate, type Message } from "./chat.ts";
+import type { AddedToken } from "./tokenizer/added_tokens.ts";
 import { Pipeline } from "./tokenizer/pipeline.ts";
 import { addBeside, readSettings, tokenContent, type TokenizerSettings } from "./tokenizer/settings.ts";
 
@@ -34,10 +35,18 @@ export interface Tokenizer {
   readonly eosId: number | undefined;
   /** The ids with which `encode` with `specialTokens` begins: `[bosId]` or nothing. */
   readonly prefix: readonly number[];
+  /** The ids that the tokenizer itself would put behind a text; `encode` never does. */
+  readonly suffix: readonly number[];
   /** The largest id plus one. */
   readonly vocabSize: number;
   readonly isSpecial: (id: number) => boolean;
+  /** A token that is found in texts before anything is cut; undefined for all others. */
+  addedToken(id: number): AddedToken | undefined;
+  /** The token that the settings name for a role (`pad_token`). */
+  idOfRole(role: string): number | undefined;
   readonly chatTemplate: string | undefined;
+  /** The chat templates' texts by name: `default`, and `tool_use` where there is one. */
+  readonly templates: ReadonlyMap<string, string>;
   /** The conversation as the chat template writes it. */
   renderChat(
     messages: readonly Message[],
@@ -124,11 +133,11 @@ export async function createTokenizer(
   const pipeline = new Pipeline(definition, `${path}/tokenizer.json`), { added } = pipeline;
   addBeside(added, settings, where);
   added.splitsSpecial = config.split_special_tokens === true;
-  const idOf = (role: string): number | undefined => {
+  const idOfRole = (role: string): number | undefined => {
     const content = tokenContent(config[role]);
     return content === undefined ? undefined : added.idOf(content);
   };
-  const bosId = idOf("bos_token"), eosId = idOf("eos_token");
+  const bosId = idOfRole("bos_token"), eosId = idOfRole("eos_token");
   // Transformers 5 does not look at add_bos_token where there is a tokenizer.json.
   const prefix = pipeline.frame?.before ?? [];
   const decode = (ids: readonly number[], skip: boolean) => pipeline.decode(ids, { skipSpecialTokens: skip });
@@ -156,9 +165,13 @@ export async function createTokenizer(
     bosId,
     eosId,
     prefix,
+    suffix: pipeline.frame?.after ?? [],
     vocabSize: pipeline.maxId + 1,
     isSpecial,
+    addedToken: (id) => added.byId(id),
+    idOfRole,
     chatTemplate: chat?.source,
+    templates: chat?.texts ?? new Map(),
     renderChat(messages, { addGenerationPrompt = false, variables = {}, date } = {}) {
       if (!chat) {
         throw new InputError(

@@ -2,8 +2,8 @@
  * Writing safetensors files, tensor by tensor.
  */
 import { writeWhole } from "../io/whole.ts";
-import { InputError } from "../errors.ts";
-import { type Dtype, encodeFloats, findOverflow, isFloatDtype, ITEM_SIZE, MAX_VALUE } from "./dtype.ts";
+import { type Dtype, isFloatDtype, ITEM_SIZE } from "./dtype.ts";
+import { encodeWeights } from "./encode.ts";
 
 /** A tensor to be written. Floats are converted to a float dtype; bytes are written as they are. */
 export interface TensorSource {
@@ -57,15 +57,6 @@ export async function writeSafetensors(
 }
 
 function toBytes(data: TensorData, { name, dtype }: TensorSource): Uint8Array<ArrayBuffer> {
-  if (data instanceof Float32Array && isFloatDtype(dtype)) {
-    const at = findOverflow(data, dtype);
-    if (at < 0) return encodeFloats(data, dtype);
-    throw new InputError(
-      `Writing the tensor ${name} as ${dtype}: its element ${at} is ${
-        data[at]
-      }, the largest number of ${dtype} is ` +
-        `${MAX_VALUE[dtype]}. Nothing was written. Choose a format with a wider range: bf16, or f32.`,
-    );
-  }
+  if (data instanceof Float32Array && isFloatDtype(dtype)) return encodeWeights(data, dtype, name);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -1,8 +1,10 @@
 /**
  * Merging an adapter into its base's weights, tensor by tensor: W + s·B·A, in float32 from the base's own precision.
  */
+import { InputError } from "../errors.ts";
 import { adapterScale, adapterTensorName, moduleOf } from "../model/adapter_config.ts";
 import type { OpenLora } from "./lora.ts";
+import type { OpenModel } from "./model.ts";
 
 /** How far weights moved: sums over all merged tensors. */
 export interface MergeReport {
@@ -46,4 +48,43 @@ export async function mergeInto(
     }
   }
   report.tensors++;
+}
+
+/** A model's weights with its adapter merged into them. */
+export interface MergedWeights {
+  /** A tensor's values as float32, by Hugging Face's name. */
+  read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** Whether the adapter has a part for a tensor. */
+  changes(name: string): boolean;
+  /** What merging did so far, in words; undefined without an adapter. */
+  summary(): string | undefined;
+}
+
+/**
+ * The weights of an open model, merged tensor by tensor as they are read.
+ *
+ * @throws {InputError} where the adapter cannot be merged
+ */
+export function mergedWeights({ directory, config, adapter }: OpenModel): MergedWeights {
+  const modules = adapter?.config.modules ?? [];
+  if (adapter && modules.includes("lm_head") && config.tie_word_embeddings) {
+    throw new InputError(
+      `Merging the adapter ${adapter.directory.path}: it has a part for lm_head, whose matrix is the embedding's in this ` +
+        "model; merged, it would change the embedding, too. Export it with format peft.",
+    );
+  }
+  const report: MergeReport = { moved: 0, size: 0, tensors: 0 };
+  return {
+    async read(name) {
+      const data = await directory.read(name);
+      if (adapter) await mergeInto(data, name, { lora: adapter, report });
+      return data;
+    },
+    changes: (name) => modules.includes(moduleOf(name)),
+    summary() {
+      if (!adapter) return undefined;
+      const share = (100 * Math.sqrt(report.moved / report.size)).toPrecision(3);
+      return `merged the adapter into ${report.tensors} matrices, which moved by ${share} % of their norm`;
+    },
+  };
 }

@@ -105,6 +105,18 @@ Deno.test("train, then export: flags as in the goldens; the exported model score
     const [own, rounded] = scores.map(({ rows }) => rows.map((row) => row.chosen.logp as number));
     // bfloat16 keeps 8 bits of each weight; these weights are far larger than those of a trained model
     own!.forEach((logp, i) => near(rounded![i]!, logp, 5e-2, `row ${i}`));
+    const gguf = await task("export", { model: run, format: "gguf", output: `${dir}/run.gguf` });
+    assertEquals([gguf.code, gguf.out], [0, `${dir}/run.gguf\n`], gguf.err);
+    const { rows: same } = await rowsOf("score", { ...common, model: `${dir}/run.gguf` });
+    assertEquals(same.map((row) => row.chosen.logp), own);
+    const odd = await task("export", {
+      model: run,
+      format: "gguf",
+      dtype: "q4_0",
+      output: `${dir}/odd.gguf`,
+    });
+    assertEquals([odd.code, odd.out], [2, ""]);
+    assertStringIncludes(odd.err, "rows of 48 values");
     const again = await task("train", { ...options, ...common, model, output_dir: run });
     assertEquals(again.code, 2);
     assertStringIncludes(again.err, "another run");

@@ -82,6 +82,10 @@ export class AddedTokens {
     return id === undefined ? undefined : this.#byId.get(id);
   }
 
+  byId(id: number): AddedToken | undefined {
+    return this.#byId.get(id);
+  }
+
   isSpecial(token: string | undefined): boolean {
     return token !== undefined && this.#special.has(token);
   }

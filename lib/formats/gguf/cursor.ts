@@ -3,6 +3,7 @@
  */
 import type { InputError } from "../../errors.ts";
 import type { RandomAccessFile } from "../../io/files.ts";
+import { VALUE_TYPES } from "./value_types.ts";
 
 const WINDOW_BYTES = 1 << 20;
 
@@ -48,27 +49,27 @@ export class Cursor {
     const exact = (value: bigint) =>
       value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
     switch (type) {
-      case 0:
+      case VALUE_TYPES.u8:
         return (await this.#take(1, what)).getUint8(0);
-      case 1:
+      case VALUE_TYPES.i8:
         return (await this.#take(1, what)).getInt8(0);
-      case 2:
+      case VALUE_TYPES.u16:
         return (await this.#take(2, what)).getUint16(0, true);
-      case 3:
+      case VALUE_TYPES.i16:
         return (await this.#take(2, what)).getInt16(0, true);
-      case 4:
+      case VALUE_TYPES.u32:
         return (await this.#take(4, what)).getUint32(0, true);
-      case 5:
+      case VALUE_TYPES.i32:
         return (await this.#take(4, what)).getInt32(0, true);
-      case 6:
+      case VALUE_TYPES.f32:
         return (await this.#take(4, what)).getFloat32(0, true);
-      case 7:
+      case VALUE_TYPES.bool:
         return (await this.#take(1, what)).getUint8(0) !== 0;
-      case 10:
+      case VALUE_TYPES.u64:
         return exact((await this.#take(8, what)).getBigUint64(0, true));
-      case 11:
+      case VALUE_TYPES.i64:
         return exact((await this.#take(8, what)).getBigInt64(0, true));
-      case 12:
+      case VALUE_TYPES.f64:
         return (await this.#take(8, what)).getFloat64(0, true);
       default:
         throw this.wrong(`${what} has the unknown type ${type}`);

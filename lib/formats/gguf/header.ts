@@ -8,6 +8,7 @@ import { InputError } from "../../errors.ts";
 import type { RandomAccessFile } from "../../io/files.ts";
 import { Cursor } from "./cursor.ts";
 import { GGML_TYPES, type GgmlType } from "./types.ts";
+import { VALUE_TYPES } from "./value_types.ts";
 
 /** A metadata value; 64-bit numbers that JavaScript cannot hold exactly are bigints. */
 export type MetadataValue = number | bigint | boolean | string | readonly MetadataValue[];
@@ -29,8 +30,6 @@ export interface GgufHeader {
 }
 
 const MAGIC = 0x46554747;
-const STRING = 8;
-const ARRAY = 9;
 /** Bytes of a value of each type at least: a string has its length, an array its type and length. */
 const MIN_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
 /** Names are at most 64 bytes in ggml; files in the wild stay far below this. */
@@ -73,8 +72,8 @@ async function readValue(
   context: { key: string; wrong: (what: string) => InputError; depth: number },
 ): Promise<MetadataValue> {
   const { key, wrong, depth } = context;
-  if (type === STRING) return await at.text(key);
-  if (type !== ARRAY) return await at.scalar(type, key);
+  if (type === VALUE_TYPES.string) return await at.text(key);
+  if (type !== VALUE_TYPES.array) return await at.scalar(type, key);
   if (depth >= MAX_DEPTH) throw wrong(`the lists of ${key} are nested too deep`);
   const itemType = await at.u32(`the type of ${key}'s items`);
   const min = MIN_BYTES[itemType];

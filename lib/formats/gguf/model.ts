@@ -5,40 +5,15 @@ import { InputError } from "../../errors.ts";
 import { openFile, type RandomAccessFile } from "../../io/files.ts";
 import { decodeFloats, isFloatDtype } from "../dtype.ts";
 import type { ModelDirectory } from "../huggingface.ts";
-import { ggufConfig, isPermuted } from "./config.ts";
+import { ggufConfig } from "./config.ts";
 import { dequantize, QUANTIZED_TYPES } from "./dequantize.ts";
 import { ggufTokenizer, type TokenizerContent } from "./tokenizer.ts";
-import { type GgufTensor, readGgufHeader } from "./header.ts";
+import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
+import { ARCHITECTURES, huggingFaceName, ROPE_FACTORS } from "./names.ts";
+import { headsOf, unpermute } from "./rows.ts";
 
 /** Bytes that are read and converted at a time. */
 const PIECE_BYTES = 1 << 22;
-
-/** ggml's name of a layer's tensor by Hugging Face's. */
-const LAYER_NAMES: Readonly<Record<string, string>> = {
-  "input_layernorm": "attn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "post_attention_layernorm": "ffn_norm",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  "token_embd.weight": "model.embed_tokens.weight",
-  "output_norm.weight": "model.norm.weight",
-  "output.weight": "lm_head.weight",
-};
-const HUGGING_FACE_NAMES = new Map(Object.entries(LAYER_NAMES).map(([ours, ggml]) => [ggml, ours]));
-
-/** Hugging Face's name of a tensor, or undefined for what no model has as a weight. */
-export function huggingFaceName(name: string): string | undefined {
-  if (Object.hasOwn(OTHER_NAMES, name)) return OTHER_NAMES[name];
-  const [, layer, part, suffix] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  const ours = part === undefined ? undefined : HUGGING_FACE_NAMES.get(part);
-  return ours && `model.layers.${layer}.${ours}.${suffix}`;
-}
 
 /** Whether a path names a GGUF file. */
 export function isGguf(path: string): boolean {
@@ -54,15 +29,19 @@ export async function openGguf(path: string): Promise<ModelDirectory> {
   const file = await openFile(path, "a GGUF file");
   try {
     const header = await readGgufHeader(file);
-    const frequencies = header.tensors.get("rope_freqs.weight");
-    const factors = frequencies && await readTensor(file, "rope_freqs.weight", frequencies);
+    const frequencies = header.tensors.get(ROPE_FACTORS);
+    const factors = frequencies && await readTensor(file, ROPE_FACTORS, frequencies);
     const config = ggufConfig(path, header, factors);
-    const permuted = isPermuted(String(header.metadata.get("general.architecture")));
+    const { permuted } = ARCHITECTURES[String(header.metadata.get("general.architecture"))]!;
+    const heads = {
+      queries: config.num_attention_heads as number,
+      keys: config.num_key_value_heads as number,
+    };
     const sources = new Map<string, { readonly name: string; readonly tensor: GgufTensor }>();
     for (const [name, tensor] of header.tensors) {
       const ours = huggingFaceName(name);
       if (ours) sources.set(ours, { name, tensor });
-      else if (name !== "rope_freqs.weight") {
+      else if (name !== ROPE_FACTORS) {
         throw new InputError(
           `${path}: the tensor ${name} is none of a supported model's. Choose another model.`,
         );
@@ -78,8 +57,10 @@ export async function openGguf(path: string): Promise<ModelDirectory> {
       name: string,
       values: T,
     ): T => {
-      const heads = permuted ? headsOf(name, config) : undefined;
-      return heads === undefined ? values : unpermute(values, { heads, rows: find(name).tensor.shape[0]! });
+      const own = permuted ? headsOf(name, heads) : undefined;
+      return own === undefined
+        ? values
+        : unpermute(values, { heads: own, rows: find(name).tensor.shape[0]! });
     };
     return {
       path,
@@ -107,39 +88,19 @@ export async function openGguf(path: string): Promise<ModelDirectory> {
   }
 }
 
-/** The tokenizer in a GGUF file's metadata. */
-export async function readGgufTokenizer(path: string): Promise<TokenizerContent> {
+/** What stands before the tensors' bytes. */
+export async function readGgufHead(path: string): Promise<GgufHeader> {
   const file = await openFile(path, "a GGUF file");
   try {
-    return ggufTokenizer(path, await readGgufHeader(file));
+    return await readGgufHeader(file);
   } finally {
     file.close();
   }
 }
 
-/** Heads of a tensor whose rows are permuted; undefined for all others. */
-function headsOf(name: string, config: Readonly<Record<string, unknown>>): number | undefined {
-  if (name.includes(".q_proj.")) return config.num_attention_heads as number;
-  return name.includes(".k_proj.") ? config.num_key_value_heads as number : undefined;
-}
-
-/**
- * The rows of each head in Transformers' order. ggml rotates neighbours (2i, 2i + 1) where Transformers rotates
- * (i, i + K/2), so its converter puts row s·K/2 + i of a head at 2i + s.
- */
-export function unpermute<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
-  values: T,
-  { heads, rows }: { heads: number; rows: number },
-): T {
-  const width = values.length / rows;
-  const half = rows / heads / 2;
-  const out = values.slice() as T;
-  for (let row = 0; row < rows; row++) {
-    const [head, within] = [Math.floor(row / (2 * half)), row % (2 * half)];
-    const from = head * 2 * half + 2 * (within % half) + Math.floor(within / half);
-    out.set(values.subarray(from * width, (from + 1) * width), row * width);
-  }
-  return out;
+/** The tokenizer in a GGUF file's metadata. */
+export async function readGgufTokenizer(path: string): Promise<TokenizerContent> {
+  return ggufTokenizer(path, await readGgufHead(path));
 }
 
 /** A tensor's values as float32, in the file's order. */

@@ -6,8 +6,11 @@
  * are named only, llama.cpp's llama-vocab.cpp.
  */
 import { InputError } from "../../errors.ts";
-import { Metadata } from "./config.ts";
 import type { GgufHeader } from "./header.ts";
+import { mergesByScore } from "./merges.ts";
+import { Metadata } from "./metadata.ts";
+import { byteLevel, PRE_TOKENIZERS } from "./pre_tokenizers.ts";
+import { CHAT_TEMPLATE, Kind, TOOL_USE } from "./token_kinds.ts";
 
 /** Both files' contents. */
 export interface TokenizerContent {
@@ -16,73 +19,6 @@ export interface TokenizerContent {
   /** `tokenizer_config.json`, the chat template included. */
   readonly config: Record<string, unknown>;
 }
-
-/** Kinds of tokens by ggml's numbers. */
-const Kind = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
-
-const split = (pattern: string) => ({
-  type: "Split",
-  pattern: { Regex: pattern },
-  behavior: "Isolated",
-  invert: false,
-});
-const byteLevel = (useRegex: boolean) => ({
-  type: "ByteLevel",
-  add_prefix_space: false,
-  trim_offsets: true,
-  use_regex: useRegex,
-});
-const llama3Pattern = (digits: string) =>
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
-  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-const gpt2 = { pre_tokenizer: byteLevel(true) };
-const digitsThenGpt2 = {
-  pre_tokenizer: {
-    type: "Sequence",
-    pretokenizers: [{ type: "Digits", individual_digits: true }, byteLevel(true)],
-  },
-};
-const llama3 = {
-  pre_tokenizer: {
-    type: "Sequence",
-    pretokenizers: [split(llama3Pattern("\\p{N}{1,3}")), byteLevel(false)],
-  },
-  ignoreMerges: true,
-  addBos: true,
-};
-const qwen2 = {
-  normalizer: { type: "NFC" },
-  pre_tokenizer: { type: "Sequence", pretokenizers: [split(llama3Pattern("\\p{N}")), byteLevel(false)] },
-};
-
-/** Byte-level BPE's ways to cut text before merging, by `tokenizer.ggml.pre`. */
-const PRE_TOKENIZERS: Readonly<
-  Record<
-    string,
-    {
-      readonly pre_tokenizer: object;
-      readonly normalizer?: object;
-      /** A piece that is a whole token is one, whatever the merges say. */
-      readonly ignoreMerges?: boolean;
-      /** BOS goes first unless the file says otherwise. */
-      readonly addBos?: boolean;
-    }
-  >
-> = {
-  "gpt-2": gpt2,
-  "phi-2": gpt2,
-  "olmo": gpt2,
-  "smollm": digitsThenGpt2,
-  "starcoder": digitsThenGpt2,
-  "refact": digitsThenGpt2,
-  "command-r": digitsThenGpt2,
-  "llama3": llama3,
-  "llama-v3": llama3,
-  "llama-bpe": llama3,
-  "qwen2": qwen2,
-  "deepseek-r1-qwen": qwen2,
-};
 
 /**
  * Makes the two files.
@@ -206,31 +142,6 @@ function sentencePieceBpe(vocabulary: Vocabulary): TokenizerContent {
   };
 }
 
-/**
- * SentencePiece merges whichever two neighbours make the piece of the highest score. As merges in order, that is every
- * way to cut every piece in two that are pieces, the highest score first (as Transformers converts such models).
- */
-function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const merges: { left: string; right: string; score: number }[] = [];
-  tokens.forEach((token, id) => {
-    const cuts: { left: string; right: string; score: number }[] = [];
-    let left = "";
-    for (const character of token) {
-      left += character;
-      const right = token.slice(left.length);
-      if (right !== "" && ids.has(left) && ids.has(right)) cuts.push({ left, right, score: scores[id]! });
-    }
-    cuts.sort((a, b) => ids.get(a.left)! - ids.get(b.left)! || ids.get(a.right)! - ids.get(b.right)!);
-    merges.push(...cuts);
-  });
-  const length = (text: string) => [...text].length;
-  merges.sort((a, b) =>
-    b.score - a.score || length(b.left) - length(a.left) || length(b.right) - length(a.right)
-  );
-  return merges.map(({ left, right }) => [left, right]);
-}
-
 function vocabOf(tokens: readonly string[]): Record<string, number> {
   // without a prototype: a token may be called __proto__
   const vocab: Record<string, number> = Object.create(null);
@@ -278,8 +189,16 @@ function tokenizerConfig(vocabulary: Vocabulary, addBos: boolean): Record<string
     eos_token: tokenAt(vocabulary, "eos_token_id") ?? null,
     unk_token: tokenAt(vocabulary, "unknown_token_id") ?? null,
     pad_token: tokenAt(vocabulary, "padding_token_id") ?? null,
-    ...(meta.text("tokenizer.chat_template") === undefined
-      ? {}
-      : { chat_template: meta.text("tokenizer.chat_template") }),
+    ...chatTemplates(meta),
+  };
+}
+
+/** The chat template, or the templates by name where there is one for tools beside it. */
+function chatTemplates(meta: Metadata): { chat_template?: unknown } {
+  const [main, tools] = [meta.text(CHAT_TEMPLATE), meta.text(`${CHAT_TEMPLATE}.${TOOL_USE}`)];
+  if (main === undefined) return {};
+  if (tools === undefined) return { chat_template: main };
+  return {
+    chat_template: [{ name: "default", template: main }, { name: TOOL_USE, template: tools }],
   };
 }
