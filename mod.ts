@@ -66,4 +66,5 @@ export { exportModel, type ExportOptions, exportOptions } from "./lib/commands/e
 export { inspect, type InspectOptions, inspectOptions } from "./lib/commands/inspect.ts";
 export { tune, type TuneOptions, tuneOptions, type TuneRow, tuneTable } from "./lib/commands/tune.ts";
 export { plan, type PlanOptions, planOptions, planText, type RunPlan } from "./lib/commands/plan.ts";
+export type { StepTime } from "./lib/train/step_time.ts";
 export { report, type ReportOptions, reportOptions, serveReport } from "./lib/commands/report.ts";

@@ -10,7 +10,7 @@ import { matmulCase } from "../tests/cases/matmul.ts";
 import { normBackwardCase, normCase } from "../tests/cases/norm.ts";
 import { adamwCase } from "../tests/cases/optimizer.ts";
 import { ropeCase, swigluBackwardCase, swigluCase } from "../tests/cases/pointwise.ts";
-import type { Ceiling } from "./ceiling.ts";
+import type { Ceiling } from "../lib/tuning/ceiling.ts";
 import { timeCases } from "./ops.ts";
 import type { Report } from "./row.ts";
 

@@ -1,17 +1,17 @@
 /** The model of the machine: a training plan's kernels as predicted, beside what they take where that can be measured. */
 import { type Gpu, nullGpu } from "../lib/gpu/device.ts";
 import { Plan } from "../lib/gpu/plan.ts";
-import { Recorder } from "../lib/gpu/recorder.ts";
-import { Stopwatch, tickNanoseconds } from "../lib/gpu/stopwatch.ts";
-import { residentTensor } from "../lib/gpu/tensor.ts";
+import { tickNanoseconds } from "../lib/gpu/stopwatch.ts";
 import { createObjective } from "../lib/losses/mod.ts";
 import { linearModules } from "../lib/model/adapter_config.ts";
 import { createPolicy } from "../lib/model/adapters.ts";
 import type { ModelConfig } from "../lib/model/config.ts";
 import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { planMicroBatch } from "../lib/train/programs.ts";
+import type { Ceiling } from "../lib/tuning/ceiling.ts";
 import { CARDS, type KernelPrediction, type Machine, predictPlan } from "../lib/tuning/machine.ts";
-import { type Ceiling, digitsOf } from "./ceiling.ts";
+import { machineOf } from "../lib/tuning/this_machine.ts";
+import { digitsOf } from "./ceiling.ts";
 import type { Report } from "./row.ts";
 import { createRunner, FULL, stepNumbers, type Workload, workOf } from "./workload.ts";
 
@@ -93,47 +93,15 @@ export async function machineSuite(
     await ceiling.fma();
     await ceiling.copy();
   }
-  const machine: Machine = {
-    name: gpu.name,
-    adapterClass: gpu.adapterClass,
-    gflops: ceiling.gflops,
-    gbytes: ceiling.gbytes,
-    units: gpu.adapterClass === "software" ? navigator.hardwareConcurrency : GPU_UNITS,
-    launchUs: await launchUs(gpu),
-  };
+  const machine = await machineOf(gpu, ceiling);
   report.note(describe(machine));
   addRows(report, predictPlan(micro.steps, machine, best));
   runner.destroy();
 }
 
-/** WebGPU does not tell how many multiprocessors a GPU has. */
-const GPU_UNITS = 64;
-
 function describe({ name, gflops, gbytes, units, launchUs }: Machine): string {
   return `${name}: ${digitsOf(gflops * 1e9)}FLOP/s, ${digitsOf(gbytes * 1e9)}B/s, ${units} units, ` +
     `${launchUs.toFixed(1)} µs a launch`;
-}
-
-const LAUNCHES = 256;
-
-/** Microseconds of a dispatch that does next to nothing, in a row of such that wait for each other. */
-async function launchUs(gpu: Gpu): Promise<number> {
-  const rec = new Recorder(gpu);
-  const ticks = residentTensor(gpu, "ticks", [4], { dtype: "u32" });
-  for (let i = 0; i < LAUNCHES; i++) rec.dispatch("tick", { bind: { ticks }, grid: [1] });
-  const plan = await Plan.seal("launches", rec);
-  const watch = await Stopwatch.create(gpu);
-  let best = Infinity;
-  for (let round = 0; round < 4; round++) {
-    await watch.start();
-    plan.submit();
-    const { ms } = await watch.stop();
-    best = Math.min(best, 1000 * ms / LAUNCHES);
-  }
-  watch.destroy();
-  plan.destroy();
-  ticks.place!.buffer!.destroy();
-  return best;
 }
 
 function addRows(report: Report, predictions: readonly KernelPrediction[]): void {

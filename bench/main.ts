@@ -4,7 +4,8 @@
  */
 import { InputError } from "../lib/errors.ts";
 import { closeGpu, type Gpu, openGpu } from "../lib/gpu/device.ts";
-import { Ceiling, ceilingSuite } from "./ceiling.ts";
+import { Ceiling } from "../lib/tuning/ceiling.ts";
+import { ceilingSuite } from "./ceiling.ts";
 import { generateSuite } from "./generate.ts";
 import { lengthSuite } from "./length.ts";
 import { matmulSuite } from "./matmul.ts";

@@ -6,7 +6,8 @@ import { readTensor, residentTensor, type Tensor, writeTensor } from "../lib/gpu
 import type { Precision } from "../lib/ops/operand.ts";
 import { linear, linearBackwardInput, linearBackwardWeight } from "../lib/ops/matmul.ts";
 import type { MatmulLayout } from "../lib/ops/matmul_problem.ts";
-import { type Ceiling, digitsOf } from "./ceiling.ts";
+import type { Ceiling } from "../lib/tuning/ceiling.ts";
+import { digitsOf } from "./ceiling.ts";
 import type { MatmulPeer, PeerProblem, PeerProduct } from "./peer.ts";
 import type { Report } from "./row.ts";
 import { interleave, planMs, type Timed } from "./timing.ts";

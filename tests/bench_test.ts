@@ -1,7 +1,8 @@
 /** The bench's suites on tiny shapes: they run, and what they report is whole. No times are asserted. */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../lib/errors.ts";
-import { Ceiling, ceilingSuite } from "../bench/ceiling.ts";
+import { Ceiling } from "../lib/tuning/ceiling.ts";
+import { ceilingSuite } from "../bench/ceiling.ts";
 import { generateSuite } from "../bench/generate.ts";
 import { lengthSuite } from "../bench/length.ts";
 import { gpuEntries, gpuSuite } from "../bench/gpu.ts";

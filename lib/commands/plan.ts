@@ -21,7 +21,10 @@ import { trainableTensors } from "../train/freezing.ts";
 import { resolveLora } from "../train/lora.ts";
 import { planTraining, type TrainingMemory } from "../train/memory.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
+import { predictStep, type StepTime, type StepWork } from "../train/step_time.ts";
+import { CARDS } from "../tuning/machine.ts";
 import { applyCached } from "../tuning/prepare.ts";
+import { measureMachine } from "../tuning/this_machine.ts";
 import { lossChoice } from "./loss_options.ts";
 import { RECORDED_KEYS } from "../report/run_files.ts";
 import { resolveRun, trainShape } from "./train.ts";
@@ -30,6 +33,8 @@ import { resolveRun, trainShape } from "./train.ts";
 export interface PlanOptions extends TrainOptions {
   /** GB (10^9 bytes) of memory that the run may take. */
   memory_gb?: number;
+  /** A card that is not here, by its name in the model of machines: the run is planned for it. */
+  card?: string;
   /** Print the numbers as one JSON object. */
   json: boolean;
 }
@@ -42,6 +47,9 @@ const planShape: ShapeOf<Own> = {
       "GB (10^9 bytes) that the run may take; with it the plan says whether it fits, and where this machine has no " +
         "GPU it is that of a GPU with so much memory",
     ),
+    card: z.enum(Object.keys(CARDS) as [string, ...string[]]).optional().describe(
+      "plan for a card that is not here; its rates are those of its data sheet",
+    ),
     json: z.boolean().default(false).describe("print one JSON object"),
   }),
   ...trainShape,
@@ -52,7 +60,7 @@ export const planOptions: OptionSet<PlanOptions> = defineOptions<Own, LossOption
   task: "plan",
   summary:
     "Says what a run with train's options would take on this adapter, from the model's header alone: memory by part, " +
-    "arithmetic, and which options lower it. Without data, rows are taken to be max_length long.",
+    "arithmetic, about how long a step takes, and which options lower the memory. Without data, rows are taken to be max_length long.",
   shape: planShape,
   choice: lossChoice(),
   ignored: RECORDED_KEYS,
@@ -70,6 +78,8 @@ export interface RunPlan {
   readonly tokens: number;
   /** Of a step. */
   readonly flop: number;
+  /** How long a full step should take, and what that is predicted from; or why it is not. */
+  readonly prediction: StepTime & { readonly from: string } | { readonly missing: string };
   /** Whether the total is within `memory_gb`; undefined without it. */
   readonly fits?: boolean;
   /** Options that lower the total, each with what it gives by itself, the most promising first. */
@@ -78,19 +88,23 @@ export interface RunPlan {
 
 /** Plans a run on this adapter. */
 export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): Promise<RunPlan> {
-  const { memory_gb, json: _, ...training } = planOptions.resolve(given) as PlanOptions;
+  const { memory_gb, card, json: _, ...training } = planOptions.resolve(given) as PlanOptions;
   const chosen = Object.fromEntries(
     Object.keys(given).map((key) => [key, training[key as keyof TrainOptions]]),
   );
   const wanted = given.model === undefined ? chosen as Partial<TrainOptions> : training;
-  const opened = await openAdapter(hooks);
-  const gpu = memory_gb !== undefined && opened.adapterClass === "software" ? cardOf(memory_gb) : opened;
+  const opened = card === undefined ? await openAdapter(hooks) : undefined;
+  const gpu = opened === undefined
+    ? cardOf(CARDS[card!]!.name)
+    : memory_gb !== undefined && opened.adapterClass === "software"
+    ? cardOf(`a GPU with ${memory_gb} GB`)
+    : opened;
   const runs = new Runs();
   try {
     if (training.tune !== false && gpu === opened) await applyCached(gpu, hooks);
     const run = await runs.of(wanted, hooks);
-    const { plan: micro, memory } = await planTraining(gpu, run);
-    const { examples, tokens } = run.packing.shape;
+    const { plan: micro, once, memory } = await planTraining(gpu, run);
+    const { examples, tokens, segments } = run.packing.shape;
     const perStep = Math.max(1, Math.min(run.options.batch_size, run.train.examples.length) / examples);
     const fits = memory_gb === undefined ? undefined : memory.total <= memory_gb * 1e9;
     return {
@@ -99,20 +113,39 @@ export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): P
       memory,
       tokens,
       flop: micro.flops * perStep,
+      prediction: await predict(gpu, card, { micro, perStep, once, tokens, segments }),
       ...(fits === undefined ? {} : { fits }),
       advice: await advise(gpu, runs, { wanted, run, total: memory.total }),
     };
   } finally {
     runs.close();
-    closeGpu(opened);
+    if (opened) closeGpu(opened);
   }
 }
 
 /** A GPU that is not here, with what drivers of discrete cards allow: where memory is stated, the CPU's is not meant. */
-function cardOf(memoryGb: number): Gpu {
+function cardOf(name: string): Gpu {
   const max = 2 ** 31 - 1;
   const limits = { maxBufferSize: max, maxStorageBufferBindingSize: max, maxTextureDimension2D: 16384 };
-  return { ...nullGpu("gpu", limits), name: `a GPU with ${memoryGb} GB` };
+  return { ...nullGpu("gpu", limits), name };
+}
+
+/** By the rates of the card's data sheet, else by this adapter's, which are measured. */
+async function predict(gpu: Gpu, card: string | undefined, work: StepWork): Promise<RunPlan["prediction"]> {
+  if (card === undefined && !gpu.device) {
+    return {
+      missing: `${gpu.name} is not here to be measured; name one with card: ${Object.keys(CARDS).join(", ")}`,
+    };
+  }
+  const machine = card === undefined ? await measureMachine(gpu) : CARDS[card]!;
+  const short = (value: number) => Number(value.toPrecision(3)).toLocaleString("en-US");
+  const rates = `${short(machine.gflops)} GFLOP/s and ${short(machine.gbytes)} GB/s`;
+  return {
+    ...predictStep(work, machine),
+    from: card === undefined
+      ? `${rates}, measured on this adapter, and the shares of them that kernels usually reach`
+      : `${rates} of its data sheet, and the shares of them that kernels are thought to reach; nothing ran on it`,
+  };
 }
 
 /** Runs that are only planned: with data as they would be, without it with rows as long as they may be. */
@@ -202,7 +235,9 @@ async function advise(
 }
 
 /** The plan as text. */
-export function planText({ adapter, parameters, memory, tokens, flop, fits, advice }: RunPlan): string {
+export function planText(
+  { adapter, parameters, memory, tokens, flop, prediction, fits, advice }: RunPlan,
+): string {
   const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
   const count = (value: number) => value.toLocaleString("en-US");
   const parts = Object.entries(memory).filter(([, bytes]) => bytes > 0)
@@ -211,10 +246,20 @@ export function planText({ adapter, parameters, memory, tokens, flop, fits, advi
     `on ${adapter}: ${count(parameters.total)} parameters, ${count(parameters.trainable)} trained`,
     ...parts,
     `${count(tokens)} tokens at a time; ${(flop / 1e12).toPrecision(3)} TFLOP a step`,
+    predictionText(prediction),
     ...(fits === undefined ? [] : [fits ? "it fits" : "it does not fit"]),
     ...(advice.length === 0 ? [] : [
       "less is taken with",
       ...advice.map(({ option, value, total }) => `  ${option} ${value}: ${giga(total)}`),
     ]),
   ].join("\n");
+}
+
+function predictionText(prediction: RunPlan["prediction"]): string {
+  if ("missing" in prediction) return `seconds of a step are not predicted: ${prediction.missing}`;
+  const { seconds_per_step: seconds, tokens_per_second: rate, from } = prediction;
+  return `about ${seconds.toPrecision(2)} s a full step, ${
+    Number(rate.toPrecision(2)).toLocaleString("en-US")
+  } ` +
+    `tokens/s: predicted, not measured, from ${from}`;
 }

@@ -36,13 +36,13 @@ export interface TrainingMemory {
 }
 
 /**
- * Plans a run on paper, with every tensor that it will hold: the program of a micro-batch, and the bytes that a Gpu
- * without a device counts where the real one allocates.
+ * Plans a run on paper, with every tensor that it will hold: the program of a micro-batch, those that a step runs once,
+ * and the bytes that a Gpu without a device counts where the real one allocates.
  */
 export async function planTraining(
   gpu: Gpu,
   job: PlannedRun,
-): Promise<{ plan: Plan; memory: TrainingMemory }> {
+): Promise<{ plan: Plan; once: readonly Plan[]; memory: TrainingMemory }> {
   const twin = planningGpu(gpu);
   const params = createPolicy(twin, job.policy.config, {
     ...policyLayout(job),
@@ -51,7 +51,7 @@ export async function planTraining(
   const programs = programSetup(job, { params, hooks: {} });
   const setup = trainSetup(job, programs);
   const sealing = sealPrograms(twin, setup, createEngineTensors(twin, setup));
-  const { plans: { micro }, forms } = await sealing.catch((error) => {
+  const { plans: { zero, micro, update }, forms } = await sealing.catch((error) => {
     // the largest tensor of a micro-batch grows with its tokens
     throw new InputError(
       `Planning on ${gpu.name}: a micro-batch of ${job.packing.shape.tokens} tokens does not go there: ` +
@@ -74,7 +74,7 @@ export async function planTraining(
     head,
   };
   const named = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  return { plan: micro, memory: { ...parts, batch: total - named, total } };
+  return { plan: micro, once: [zero, update], memory: { ...parts, batch: total - named, total } };
 }
 
 /** What of a plan's memory only the head's chunks use. */

@@ -49,7 +49,7 @@ export const CARDS: Readonly<Record<string, Machine>> = {
 const ARITHMETIC: readonly (readonly [kernel: RegExp, shares: Readonly<Record<AdapterClass, number>>])[] = [
   [/^matmul_block .*BM=128/, { gpu: 0.31, software: 0.1 }],
   [/^matmul_block/, { gpu: 0.22, software: 0.1 }],
-  [/^matmul_tile/, { gpu: 0.2, software: 0.5 }],
+  [/^matmul_tile/, { gpu: 0.2, software: 0.6 }],
   [/^matmul_rows/, { gpu: 0.2, software: 0.1 }],
   [/^matmul_simple/, { gpu: 0.06, software: 0.1 }],
   [/^attention_group/, { gpu: 0.15, software: 0.03 }],

@@ -95,7 +95,13 @@ Deno.test("plan: from headers alone; advice lowers the total, and a stated memor
     await writeHeader(model);
     const asked = { model, max_length: 64, batch_size: 2, memory_gb: 1 };
     const found = await plan({ ...asked, json: true });
-    assertEquals(Object.keys(found), ["adapter", "parameters", "memory", "tokens", "flop", "fits", "advice"]);
+    assertEquals(
+      Object.keys(found),
+      ["adapter", "parameters", "memory", "tokens", "flop", "prediction", "fits", "advice"],
+    );
+    // that GPU is not here, unless this adapter is one
+    const { adapterClass } = await testGpu();
+    assertEquals("missing" in found.prediction, adapterClass === "software");
     assertEquals(found.fits, true);
     assertEquals(found.tokens, 2 * 2 * 64);
     const [lora] = found.advice.filter(({ option }) => option === "lora_r");
@@ -105,6 +111,16 @@ Deno.test("plan: from headers alone; advice lowers the total, and a stated memor
     for (const { total } of found.advice) assert(total < found.memory.total);
     assertEquals(found.advice, found.advice.toSorted((a, b) => a.total - b.total));
     assertStringIncludes(planText(found), "it fits");
+    const card = await plan({ ...asked, card: "rtx4070" });
+    assertEquals(card.adapter, "NVIDIA GeForce RTX 4070");
+    assert("from" in card.prediction);
+    const { seconds_per_step, tokens_per_second, from } = card.prediction;
+    assert(seconds_per_step > 0 && tokens_per_second > 0);
+    assertStringIncludes(from, "29,200 GFLOP/s and 504 GB/s of its data sheet");
+    assertStringIncludes(planText(card), "tokens/s: predicted, not measured, from 29,200 GFLOP/s");
+    const here = await plan({ ...files, loss_type: "simpo" });
+    assert("from" in here.prediction && here.prediction.seconds_per_step > 0);
+    assertStringIncludes(planText(here), "measured on this adapter");
     const small = await plan({ ...files, memory_gb: 1e-4 });
     assertEquals(small.fits, false);
     assertStringIncludes(planText(small), "it does not fit");

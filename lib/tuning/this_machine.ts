@@ -1,0 +1,63 @@
+/** The adapter at hand in the model of machines: its ceilings, and what a dispatch costs. */
+import type { Gpu } from "../gpu/device.ts";
+import { Plan } from "../gpu/plan.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { Stopwatch } from "../gpu/stopwatch.ts";
+import { residentTensor } from "../gpu/tensor.ts";
+import { Ceiling } from "./ceiling.ts";
+import type { Machine } from "./machine.ts";
+
+/** Measures and stands for this adapter in the model of machines: well below a second. */
+export async function measureMachine(gpu: Gpu): Promise<Machine> {
+  const ceiling = new Ceiling(gpu);
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      await ceiling.fma();
+      await ceiling.copy();
+    }
+    return await machineOf(gpu, ceiling);
+  } finally {
+    ceiling.destroy();
+  }
+}
+
+/** The first warms up, the better of the others counts. */
+const ROUNDS = 3;
+
+/** This adapter in the model of machines, by ceilings that have been measured. */
+export async function machineOf(gpu: Gpu, { gflops, gbytes }: Ceiling): Promise<Machine> {
+  const software = gpu.adapterClass === "software";
+  return {
+    name: gpu.name,
+    adapterClass: gpu.adapterClass,
+    gflops,
+    gbytes,
+    units: software ? navigator.hardwareConcurrency : GPU_UNITS,
+    launchUs: await launchUs(gpu),
+  };
+}
+
+/** WebGPU does not tell how many multiprocessors a GPU has. */
+const GPU_UNITS = 64;
+
+const LAUNCHES = 256;
+
+/** Microseconds of a dispatch that does next to nothing, in a row of such that wait for each other. */
+async function launchUs(gpu: Gpu): Promise<number> {
+  const rec = new Recorder(gpu);
+  const ticks = residentTensor(gpu, "ticks", [4], { dtype: "u32" });
+  for (let i = 0; i < LAUNCHES; i++) rec.dispatch("tick", { bind: { ticks }, grid: [1] });
+  const plan = await Plan.seal("launches", rec);
+  const watch = await Stopwatch.create(gpu);
+  let best = Infinity;
+  for (let round = 0; round < 4; round++) {
+    await watch.start();
+    plan.submit();
+    const { ms } = await watch.stop();
+    best = Math.min(best, 1000 * ms / LAUNCHES);
+  }
+  watch.destroy();
+  plan.destroy();
+  ticks.place!.buffer!.destroy();
+  return best;
+}
