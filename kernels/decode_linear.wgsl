@@ -1,5 +1,6 @@
 // Few-row product for decoding: y = x·Wᵀ (+ bias) (+ residual) with everything beside it that a token's step needs.
-// NORM: x is RMS-normalised first; the gain goes into x as it is loaded, the scale onto the finished sum.
+// NORM: x is RMS-normalised first; the gain goes into x as it is loaded (GAIN), the scale onto the finished sum.
+// LOW: an adapter's few columns go on where those of W end: low is x·Aᵀ, with the gain and without the scale as W's part.
 // SWIGLU: W is gate | up, and y = silu(gate) · up.
 // A tile of TM rows by TN columns belongs to one invocation (SPLIT 1) or to a workgroup whose lanes share the depth.
 // W is read by texels (operand.wgsl), each of as many quads (H) as x has lanes beside it; where rows are no whole
@@ -15,6 +16,7 @@ struct Params {
   w_stride: u32, // see operand.wgsl
   elements: f32, // numbers of a row of x
   eps: f32,
+  low_depth: u32, // loads that a row of low takes
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -31,8 +33,25 @@ struct Params {
 #if RESIDUAL
 @group(0) @binding(6) var<storage, read> residual: array<f32>;
 #end
-#if NORM
+#if GAIN
 @group(0) @binding(7) var<storage, read> gain: array<Lane>;
+#end
+#if LOW
+#if LOW == 4
+alias Low = vec4<f32>;
+#else
+alias Low = f32;
+#end
+@group(0) @binding(8) var<storage, read> low: array<Low>;
+@group(0) @binding(9) var<storage, read> low_b: array<Low>;
+
+fn add_low(a: Low, b: Low, sum: f32) -> f32 {
+#if LOW == 4
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+#else
+  return fma(a, b, sum);
+#end
+}
 #end
 
 #if SPLIT > 1
@@ -125,16 +144,18 @@ fn main(
 #end
 #end
 #for h in 0..H
-#if NORM
+#if GAIN
     let g${h} = gain[k * ${H}u + ${h}u];
 #end
 #end
     // Row by row, so that a software adapter's compiler keeps the weights, not the sums, in registers.
 #for i in 0..TM
 #for h in 0..H
-#if NORM
+#if GAIN
     let x${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
+#if NORM
     squares${i} = fma(x${i}_${h}, x${i}_${h}, squares${i});
+#end
     let a${i}_${h} = x${i}_${h} * g${h};
 #else
     let a${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
@@ -150,6 +171,25 @@ fn main(
 #end
 #end
   }
+#if LOW
+  for (var k = first; k < params.low_depth; k += ${SPLIT}u) {
+#for j in 0..TN
+    let p${j} = low_b[(params.offset + column${j}) * params.low_depth + k];
+#if SWIGLU
+    let q${j} = low_b[(column${j} + params.columns) * params.low_depth + k];
+#end
+#end
+#for i in 0..TM
+    let t${i} = low[min(row + ${i}u, params.rows - 1u) * params.low_depth + k];
+#for j in 0..TN
+    c${i}_${j} = add_low(t${i}, p${j}, c${i}_${j});
+#if SWIGLU
+    d${i}_${j} = add_low(t${i}, q${j}, d${i}_${j});
+#end
+#end
+#end
+  }
+#end
 #if SPLIT > 1
   workgroupBarrier(); // see group.wgsl
   // For each row: TN sums, TN more of SWIGLU, and the squares.

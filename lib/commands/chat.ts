@@ -40,7 +40,7 @@ export async function openChat(given: Partial<GenerateOptions>, hooks: RunHooks 
   const eosIds = await endTokens(model, tokenizer);
   const gpu = await openAdapter(hooks);
   await applyCached(gpu, hooks);
-  const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
+  const params = await loadWeights(gpu, model, { ...hooks, trainable: false, settled: true, dtype: "auto" });
   closeModel(model);
   const positions = Math.min(model.config.max_position_embeddings, CHAT_POSITIONS);
   let messages: Message[] = [];

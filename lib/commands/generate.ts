@@ -139,7 +139,12 @@ async function generateRows(
   const positions = positionsFor(model, prompts, { maxNewTokens: options.max_new_tokens, hooks });
   const settings = settingsOf(options, await endTokens(model, tokenizer));
   const completions = await withAdapter(hooks, async (gpu) => {
-    const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
+    const params = await loadWeights(gpu, model, {
+      ...hooks,
+      trainable: false,
+      settled: true,
+      dtype: "auto",
+    });
     try {
       return await complete(gpu, params, { tokenizer, prompts, positions, settings, hooks });
     } finally {

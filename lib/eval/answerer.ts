@@ -39,7 +39,12 @@ export async function withAnswerer<T>(
     const eosIds = await endTokens(model, tokenizer);
     let template: boolean | undefined;
     return await withAdapter(hooks, async (gpu) => {
-      const params = await loadWeights(gpu, model, { ...hooks, trainable: false, dtype: "auto" });
+      const params = await loadWeights(gpu, model, {
+        ...hooks,
+        trainable: false,
+        settled: true,
+        dtype: "auto",
+      });
       try {
         return await work(async (conversations, settings) => {
           const { chat } = settings;

@@ -15,6 +15,7 @@ import {
 } from "../model/adapter_config.ts";
 import { createAdapters, withAdapters } from "../model/adapters.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { settleAdapters } from "../model/settle.ts";
 import type { ParamStore } from "../model/params.ts";
 import { checkFinite, writeShards } from "../model/shards.ts";
 
@@ -108,14 +109,14 @@ function tensorShapes({ name, outputs, inputs }: LinearModule, r: number) {
   ];
 }
 
-/** The base with an adapter on it, read from its files. */
+/** The base with an adapter on it, read from its files; for decoding `settled`. */
 export async function putOn(
   gpu: Gpu,
   base: ParamStore,
-  { lora, trainable }: { lora: OpenLora; trainable: boolean },
+  { lora, trainable, settled = false }: { lora: OpenLora; trainable: boolean; settled?: boolean },
 ): Promise<ParamStore> {
   const { directory, config } = lora;
   const adapters = createAdapters(gpu, base.config, { adapter: config, trainable });
   await writeShards(gpu, adapters, { ...directory, where: directory.path });
-  return withAdapters(base, adapters);
+  return settled ? await settleAdapters(gpu, base, adapters) : withAdapters(base, adapters);
 }

@@ -169,9 +169,11 @@ async function haveSameTokens(tokenizer: Tokenizer, reference: OpenModel, rows: 
 export async function loadWeights(
   gpu: Gpu,
   model: OpenModel,
-  { trainable, base = false, dtype = "f32", onEvent }: RunHooks & {
+  { trainable, base = false, settled = false, dtype = "f32", onEvent }: RunHooks & {
     trainable: Trainable;
     base?: boolean;
+    /** For decoding, see {@link settleAdapters}. */
+    settled?: boolean;
     /** How frozen matrices lie in GPU memory. */
     dtype?: BaseDtype;
   },
@@ -191,7 +193,7 @@ export async function loadWeights(
     onProgress: (done, total) => onEvent?.({ type: "phase", name: "load", done, total, unit: "tensors" }),
   });
   return adapter && !base
-    ? await putOn(gpu, params, { lora: adapter, trainable: trainable === true })
+    ? await putOn(gpu, params, { lora: adapter, trainable: trainable === true, settled })
     : params;
 }
 

@@ -18,10 +18,16 @@ import type { Group } from "./placement.ts";
 import { createShards, joinShards, type ShardSet } from "./shards.ts";
 import type { ModelTensor } from "./table.ts";
 
+/** An adapter and the tensor that it is on. */
+export interface PlacedAdapter {
+  readonly tensor: ModelTensor;
+  readonly adapter: Adapter;
+}
+
 /** The adapters of a model. */
 export interface AdapterStore extends ShardSet {
   readonly adapter: AdapterConfig;
-  readonly placed: readonly { readonly tensor: ModelTensor; readonly adapter: Adapter }[];
+  readonly placed: readonly PlacedAdapter[];
 }
 
 /** Allocates adapters, zeroed; trained ones with gradients and moments. All of them decay. */

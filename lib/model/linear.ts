@@ -33,6 +33,8 @@ export interface Adapter extends AdapterSizes {
   readonly a: Param;
   /** All parts of the matrix, with B [rows, R] where they have an adapter. */
   readonly parts: readonly (Omit<AdapterPart, "b"> & { readonly b?: Param })[];
+  /** All parts' B as one matrix [N, n·R], where it lies ready (then without `parts`). */
+  readonly whole?: Tensor;
   /** Set where these are some rows of a larger layer, the first of which come first. */
   readonly window?: { readonly first: number; readonly rows: number };
 }
@@ -71,7 +73,7 @@ export function linearBackward(
 
 /** dt [T, n·R], the gradient of x·Aᵀ, and the gradients of A and B. */
 function adapterBackward(rec: Recorder, dy: Tensor, adapter: Adapter, x: Tensor): Tensor {
-  const { a, parts, window, ...sizes } = adapter;
+  const { a, parts, window, whole: _, ...sizes } = adapter;
   const dt = linearBackwardInput(rec, dy, expanded(rec, adapter), { name: `${a.value.name}.dt` });
   if (!a.grad) return dt;
   const dWhole = rec.tensor(`${a.value.name}.db`, [dy.shape[1]!, sizes.width]);
@@ -98,12 +100,20 @@ function lowRank(rec: Recorder, x: Tensor, { a: { value } }: Adapter): Tensor {
 }
 
 /** The parts' B as one matrix [N, n·R], or the rows of a window of it. */
-function expanded(rec: Recorder, { a, parts, window, ...sizes }: Adapter): Tensor {
+export function expanded(rec: Recorder, adapter: Adapter): Tensor {
+  const whole = adapter.whole ?? expandedParts(rec, adapter);
+  const { window } = adapter;
+  return window ? rowWindow(whole, window.first, window.first + window.rows) : whole;
+}
+
+function expandedParts(
+  rec: Recorder,
+  { a, parts, rank, width, scale }: Adapter,
+): Tensor {
   const tensors = parts.map(({ b, ...part }) => ({ ...part, ...(b ? { b: b.value } : {}) }));
   const key = tensors.find(({ b }) => b)!.b!;
   const name = `${a.value.name}.b`;
-  const whole = rec.derived(key, "expanded", (rec) => expandAdapter(rec, tensors, { ...sizes, name }));
-  return window ? rowWindow(whole, window.first, window.first + window.rows) : whole;
+  return rec.derived(key, "expanded", (rec) => expandAdapter(rec, tensors, { rank, width, scale, name }));
 }
 
 /**
@@ -127,19 +137,23 @@ export function linearDecode(
   const before = { name, ...(norm ? { norm } : {}) };
   const around = { precision, ...(bias ? { bias: bias.value } : {}) };
   const added = residual ? { residual } : {};
-  if (!adapter && (!gated || bindsWhole(rec, weight.value))) {
-    return decodeLinear(rec, x, weight.value, { ...before, ...around, ...added, swiglu: gated });
-  }
   const low = adapter
-    ? decodeLinear(
-      rec,
-      decodeLinear(rec, x, adapter.a.value, { ...before, name: `${name}.t` }),
-      expanded(rec, adapter),
-      { name: `${name}.low`, ...added },
-    )
-    : residual;
-  const y = decodeLinear(rec, x, weight.value, { ...before, ...around, ...(low ? { residual: low } : {}) });
-  return gated ? swiglu(rec, y, { name: `${name}.gated` }) : y;
+    ? { low: { t: lowRankDecode(rec, x, adapter, before), b: expanded(rec, adapter) } }
+    : {};
+  const fused = gated && bindsWhole(rec, weight.value);
+  const y = decodeLinear(rec, x, weight.value, { ...before, ...around, ...added, ...low, swiglu: fused });
+  return gated && !fused ? swiglu(rec, y, { name: `${name}.gated` }) : y;
+}
+
+/** t [B, n·R] = x·Aᵀ; of a normalised x without the norm's scale, which the product that t goes into puts on the sum. */
+function lowRankDecode(
+  rec: Recorder,
+  x: Tensor,
+  { a }: Adapter,
+  { name, norm }: Pick<DecodeLinearOptions, "name" | "norm">,
+): Tensor {
+  const gained = norm ? { norm: { ...norm, unscaled: true } } : {};
+  return decodeLinear(rec, x, a.value, { name: `${name}.t`, ...gained });
 }
 
 /**

@@ -37,9 +37,23 @@ export interface DecodeProblem {
   readonly y: Tensor;
   readonly form: WeightForm;
   readonly swiglu: boolean;
-  readonly norm?: { readonly gain: Tensor; readonly eps: number };
+  readonly norm?: DecodeNorm;
   readonly bias?: Tensor;
   readonly residual?: Tensor;
+  readonly low?: LowRank;
+}
+
+/** RMS-normalising x by a gain [D]; `unscaled` leaves the division by the root mean square to whoever uses y. */
+export interface DecodeNorm {
+  readonly gain: Tensor;
+  readonly eps: number;
+  readonly unscaled?: boolean;
+}
+
+/** An adapter's part of y: t [B, R] times b [N, R] (with `swiglu` of gate over up, as w), under y's own norm. */
+export interface LowRank {
+  readonly t: Tensor;
+  readonly b: Tensor;
 }
 
 function candidate(name: string, variant: DecodeVariant): Candidate<DecodeProblem> {
@@ -69,12 +83,14 @@ export const decodeOp: TunableOp<DecodeProblem> = new TunableOp("decode", [
 /** What `decodeLinear` computes beside the product. */
 export interface DecodeLinearOptions {
   readonly name: string;
-  /** RMS-normalise x by this gain [D] first. */
-  readonly norm?: { readonly gain: Tensor; readonly eps: number };
+  /** RMS-normalise x first. */
+  readonly norm?: DecodeNorm;
   /** [N]. */
   readonly bias?: Tensor;
   /** [B, N], added. */
   readonly residual?: Tensor;
+  /** Added before `swiglu`. */
+  readonly low?: LowRank;
   /** w is gate over up, [2N, D]: y = silu(gate) · up. */
   readonly swiglu?: boolean;
   /** A tile of one's own instead of the op's choice. */
@@ -91,7 +107,7 @@ export interface DecodeLinearOptions {
  * since it is not what takes time.
  */
 export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: DecodeLinearOptions): Tensor {
-  const { norm, bias, residual, swiglu = false } = options;
+  const { norm, bias, residual, low, swiglu = false } = options;
   const [B = 0, D = 0] = x.shape;
   const [rows = 0, depth = 0] = w.shape;
   const N = swiglu ? rows / 2 : rows;
@@ -107,6 +123,7 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
     ...(norm ? { norm } : {}),
     ...(bias ? { bias } : {}),
     ...(residual ? { residual } : {}),
+    ...(low ? { low } : {}),
   };
   if (options.variant) recordDecode(rec, problem, options.variant);
   else decodeOp.record(rec, problem);
@@ -114,12 +131,15 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
 }
 
 function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVariant): void {
-  const { x, w, y, form, swiglu, norm, bias, residual } = problem;
+  const { x, w, y, form, swiglu, norm, bias, residual, low } = problem;
   const [B = 0, D = 0] = x.shape;
   const N = y.shape[1]!;
   const VEC = D % 4 === 0 ? 4 : 1;
-  const tile = chooseTile(rec.gpu, { B, N, D, VEC, swiglu, norm: norm !== undefined }, variant);
-  const perRow = tile.TN * (swiglu ? 2 : 1) + (norm ? 1 : 0);
+  const scaled = norm !== undefined && !norm.unscaled;
+  const tile = chooseTile(rec.gpu, { B, N, D, VEC, swiglu, norm: scaled }, variant);
+  const perRow = tile.TN * (swiglu ? 2 : 1) + (scaled ? 1 : 0);
+  const rank = low?.t.shape[1] ?? 0;
+  const LOW = low === undefined ? 0 : rank % 4 === 0 ? 4 : 1;
   const texture = form.endsWith("image");
   const format = form.includes(" ") ? form.split(" ")[0] as Format : "f32";
   const constants = {
@@ -128,7 +148,9 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
     IMAGE: texture,
     FORMAT: FORMAT[format],
     H: quadsOf(format),
-    NORM: norm !== undefined,
+    GAIN: norm !== undefined,
+    NORM: scaled,
+    LOW,
     BIAS: bias !== undefined,
     RESIDUAL: residual !== undefined,
     SWIGLU: swiglu,
@@ -147,6 +169,7 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
         ...(norm ? { gain: norm.gain } : {}),
         ...(bias ? { bias } : {}),
         ...(residual ? { residual } : {}),
+        ...(low ? { low: low.t, low_b: low.b } : {}),
       },
       constants,
       params: {
@@ -158,9 +181,10 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
         w_stride: laneStride(read, VEC),
         elements: D,
         eps: norm?.eps ?? 0,
+        low_depth: LOW === 0 ? 0 : rank / LOW,
       },
       grid: [...columnGrid(rec.gpu, columns, tile), Math.ceil(B / tile.TM)],
-      flops: 2 * B * rows * D,
+      flops: 2 * B * rows * (D + rank),
     });
   }
 }

@@ -1,7 +1,7 @@
 /** Products of a few rows while decoding, with what is fused into them, in every form of the weights. */
 import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
 import { toBf16 } from "../reference/matmul.ts";
-import { linear, rmsnorm, swiglu } from "../reference/ops.ts";
+import { linear, swiglu } from "../reference/ops.ts";
 import { type CaseTensor, type CaseTensors, float64, type OpCase, spell } from "./case.ts";
 import { randomNormal } from "./random.ts";
 import { type Stored, storedMatrix } from "./stored.ts";
@@ -15,6 +15,10 @@ export interface DecodeSizes {
   readonly bias?: boolean;
   readonly residual?: boolean;
   readonly swiglu?: boolean;
+  /** Columns of an adapter's part. */
+  readonly rank?: number;
+  /** Leave the norm's scale to others. */
+  readonly unscaled?: boolean;
   readonly variant?: DecodeVariant;
   readonly form?: WeightForm;
   /** How the weights are stored. */
@@ -29,12 +33,12 @@ const EPS = 1e-5;
 
 /** y = x·wᵀ with its neighbours. */
 export function decodeCase(sizes: DecodeSizes): OpCase {
-  const { B, D, N, form = "buffer", variant, textureRows } = sizes;
+  const { B, D, N, form = "buffer", variant, textureRows, rank } = sizes;
   const rows = sizes.swiglu ? 2 * N : N;
   return {
     name: `decodeLinear ${spell({ ...sizes, variant: variant && JSON.stringify(variant) })}`,
     kernels: ["decode_linear"],
-    flops: 2 * B * rows * D,
+    flops: 2 * B * rows * (D + (rank ?? 0)),
     ...(textureRows ? { limits: { maxTextureDimension2D: textureRows } } : {}),
     ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
     tensors: () => ({
@@ -43,15 +47,20 @@ export function decodeCase(sizes: DecodeSizes): OpCase {
       ...(sizes.norm ? { gain: { shape: [D], data: randomNormal(D, 3) } } : {}),
       ...(sizes.bias ? { bias: { shape: [N], data: randomNormal(N, 4) } } : {}),
       ...(sizes.residual ? { residual: { shape: [B, N], data: randomNormal(B * N, 5) } } : {}),
+      ...(rank ? { low: { shape: [B, rank], data: randomNormal(B * rank, 6) } } : {}),
+      ...(rank
+        ? { lowB: { shape: [rows, rank], data: randomNormal(rows * rank, 7, 1 / Math.sqrt(rank)) } }
+        : {}),
       y: { shape: [B, N], made: true },
     }),
-    record: (rec, { x, w, gain, bias, residual }) =>
+    record: (rec, { x, w, gain, bias, residual, low, lowB }) =>
       void decodeLinear(rec, x!, w!, {
         name: "y",
         form,
-        ...(gain ? { norm: { gain, eps: EPS } } : {}),
+        ...(gain ? { norm: { gain, eps: EPS, ...(sizes.unscaled ? { unscaled: true } : {}) } } : {}),
         ...(bias ? { bias } : {}),
         ...(residual ? { residual } : {}),
+        ...(low && lowB ? { low: { t: low, b: lowB } } : {}),
         ...(sizes.swiglu ? { swiglu: true } : {}),
         ...(variant ? { variant } : {}),
       }),
@@ -68,13 +77,25 @@ function weightsOf([rows, D]: [number, number], stored: Stored | undefined): Cas
   return storedMatrix(randomNormal(rows * D, 2, 1 / Math.sqrt(D)), stored, [rows, D]);
 }
 
-function expectedOf(t: CaseTensors, { B, D, N, form, swiglu: gated }: DecodeSizes): Float64Array {
+function expectedOf(
+  t: CaseTensors,
+  { B, D, N, form, swiglu: gated, rank, unscaled }: DecodeSizes,
+): Float64Array {
   const rows = gated ? 2 * N : N;
   const w = form!.startsWith("bf16") && !t.w!.stored ? float64(t.w).map(toBf16) : float64(t.w);
-  const input = t.gain
-    ? rmsnorm(float64(t.x), float64(t.gain), { rows: B, width: D, eps: EPS }).y
-    : float64(t.x);
-  let y = linear(input, w, { rows: B, inputs: D, outputs: rows });
+  const x = float64(t.x);
+  const scales = Float64Array.from({ length: B }, (_, row) => {
+    if (!t.gain || unscaled) return 1;
+    const squares = x.subarray(row * D, (row + 1) * D).reduce((sum, value) => sum + value * value, 0);
+    return 1 / Math.sqrt(squares / D + EPS);
+  });
+  const gain = t.gain && float64(t.gain);
+  const input = gain ? x.map((value, i) => value * gain[i % D]!) : x;
+  const low = rank === undefined
+    ? undefined
+    : linear(float64(t.low), float64(t.lowB), { rows: B, inputs: rank, outputs: rows });
+  let y: ReturnType<typeof linear> = linear(input, w, { rows: B, inputs: D, outputs: rows })
+    .map((value, i) => scales[Math.floor(i / rows)]! * (value + (low?.[i] ?? 0)));
   if (gated) {
     const all = y;
     const take = (from: number) =>
@@ -107,6 +128,18 @@ function formsOf(D: number): WeightForm[] {
   return FORMS.filter((form) => form === "buffer" || (form === "image" ? D % 4 === 0 : D % 8 === 0));
 }
 
+/** With an adapter's part: of ranks that are whole vec4s and not, of fewer loads than a tile has lanes and of more. */
+const ADAPTED: readonly DecodeSizes[] = [
+  { B: 1, D: 64, N: 130, norm: true, bias: true, rank: 48 },
+  { B: 3, D: 64, N: 40, rank: 3, residual: true },
+  { B: 17, D: 36, N: 50, norm: true, swiglu: true, rank: 8 },
+  { B: 2, D: 10, N: 7, norm: true, swiglu: true, rank: 1 },
+  { B: 1, D: 256, N: 130, norm: true, swiglu: true, rank: 32, variant: { split: 32 } },
+  { B: 7, D: 132, N: 61, norm: true, rank: 300, variant: { split: 32 } },
+  { B: 5, D: 64, N: 48, norm: true, unscaled: true },
+  { B: 5, D: 64, N: 16, norm: true, unscaled: true, variant: { split: 16 } },
+];
+
 /** Weights stored in 16 bits are read as they are. */
 const STORED: readonly DecodeSizes[] = SIZES.filter(({ D }) => D % 8 === 0).flatMap((sizes) =>
   (["bf16", "f16"] as const).flatMap((stored) =>
@@ -125,6 +158,11 @@ const BLOCKS: readonly DecodeSizes[] = [
 );
 
 export const decodeCases: readonly OpCase[] = [
+  ...ADAPTED.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),
+  ...(["q4_0", "f16"] as const).map((stored) =>
+    decodeCase({ B: 2, D: 64, N: 70, norm: true, swiglu: true, rank: 16, stored, form: `${stored} buffer` })
+  ),
+  decodeCase({ B: 3, D: 64, N: 150, norm: true, residual: true, rank: 16, binding: 4 * 64 * 100 }),
   ...[...STORED, ...BLOCKS].map(decodeCase),
   decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, binding: 4 * 64 * 100 }),
   ...SIZES.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),

@@ -1,24 +1,11 @@
 /** Generation against the goldens, against the float64 network, and against itself in other batches. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { packPrompts } from "../../lib/data/prompts.ts";
 import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
 import { openModelDirectory } from "../../lib/formats/huggingface.ts";
 import { writeSafetensors } from "../../lib/formats/safetensors_write.ts";
-import { Plan } from "../../lib/gpu/plan.ts";
-import { Recorder } from "../../lib/gpu/recorder.ts";
-import { readTensor, residentTensor, writeTensor } from "../../lib/gpu/tensor.ts";
-import {
-  createDecoder,
-  createPromptTensors,
-  destroyDecoder,
-  destroyPromptTensors,
-  recordDecodeStep,
-  recordPrefill,
-  writePrompts,
-} from "../../lib/model/decoder.ts";
 import { destroyParams, loadParams } from "../../lib/model/params.ts";
-import { samplingSettings } from "../../lib/ops/sample.ts";
+import { readTensor, writeTensor } from "../../lib/gpu/tensor.ts";
 import { openChat } from "../../lib/commands/chat.ts";
 import { generate, type GenerationRow } from "../../lib/commands/generate.ts";
 import { completionText } from "../../lib/generate/complete.ts";
@@ -29,6 +16,7 @@ import { difference, randomNormal, testGpu } from "../harness.ts";
 import { packBatch } from "../reference/batch.ts";
 import { fixtureNames, fixturePath, fixtureWeights, loadFixture } from "../reference/fixture.ts";
 import { inTempDir } from "../temp_dir.ts";
+import { decodedLogits } from "./decoded_logits.ts";
 import { toBf16 } from "../reference/matmul.ts";
 import { logits as referenceLogits } from "../reference/network.ts";
 
@@ -71,7 +59,10 @@ for (const name of fixtureNames) {
     const prefilled = [Math.floor(sequences[0]!.length / 2), 0];
     const steps = Math.min(...sequences.map((ids, b) => ids.length - prefilled[b]!));
     assert(steps > 5);
-    const found = await decodedLogits(name, { sequences, prefilled, steps });
+    const gpu = await testGpu();
+    const params = await gpuModel(gpu, fixturePath(`${name}/policy`), false);
+    const found = await decodedLogits(gpu, params, { sequences, prefilled, steps });
+    destroyParams(params);
     sequences.forEach((ids, b) => {
       const batch = packBatch([{ prompt: ids, completions: [] }], config.sliding_window);
       const expected = referenceLogits(config, policy, batch);
@@ -83,48 +74,6 @@ for (const name of fixtureNames) {
       }
     });
   });
-}
-
-/** Logits [slots, V] of each step, sequence b's first `prefilled[b]` tokens having gone through the prefill. */
-async function decodedLogits(
-  name: string,
-  { sequences, prefilled, steps }: { sequences: number[][]; prefilled: number[]; steps: number },
-): Promise<Float32Array[]> {
-  const gpu = await testGpu();
-  const params = await gpuModel(gpu, fixturePath(`${name}/policy`), false);
-  const slots = sequences.length;
-  const positions = Math.max(...sequences.map((ids) => ids.length));
-  const decoder = createDecoder(gpu, params, { slots, positions, block: 1 });
-  const prompts = createPromptTensors(gpu, 8 * Math.ceil(prefilled.reduce((a, b) => a + b) / 8));
-  const fill = new Recorder(gpu, prompts.counts);
-  recordPrefill(fill, decoder, prompts);
-  const step = new Recorder(gpu);
-  const copy = residentTensor(gpu, "logits", [slots, params.config.vocab_size]);
-  step.copy(recordDecodeStep(step, decoder, { slots, greedy: true }), copy);
-  const plans = [await Plan.seal("prefill", fill), await Plan.seal("step", step)] as const;
-  try {
-    const runs = sequences.map((ids, slot) => ({ slot, tokens: ids.slice(0, prefilled[slot]) }));
-    writePrompts(gpu, prompts, packPrompts(runs.filter(({ tokens }) => tokens.length > 0)));
-    plans[0].submit();
-    writeTensor(gpu, decoder.settings, samplingSettings(GREEDY));
-    const results: Float32Array[] = [];
-    for (let i = 0; i < steps; i++) {
-      const state = sequences.flatMap((ids, b) => {
-        const at = prefilled[b]! + i;
-        return [ids[at]!, at, 9, b, 1, 0, 0, 0, 0];
-      });
-      writeTensor(gpu, decoder.state, Uint32Array.from(state));
-      plans[1].submit();
-      results.push(await readTensor(gpu, copy));
-    }
-    return results;
-  } finally {
-    for (const plan of plans) plan.destroy();
-    destroyPromptTensors(prompts);
-    destroyDecoder(decoder);
-    destroyParams(params);
-    copy.place!.buffer!.destroy();
-  }
 }
 
 /** Prompts of 1 to 40 tokens. */
