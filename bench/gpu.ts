@@ -86,15 +86,18 @@ const SOFTWARE_DIVISOR = 8;
 export async function gpuSuite(
   gpu: Gpu,
   report: Report,
-  { rounds, ceiling, divisor = gpu.adapterClass === "software" ? SOFTWARE_DIVISOR : 1 }: {
+  { rounds, ceiling, only, divisor = gpu.adapterClass === "software" ? SOFTWARE_DIVISOR : 1 }: {
     rounds: number;
     ceiling: Ceiling;
+    /** Lines whose title has no match are left out. */
+    only?: RegExp;
     divisor?: number;
   },
 ): Promise<void> {
   if (divisor > 1) report.note(`sizes are divided by ${divisor}: this adapter is no GPU`);
   const max = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
   for (const { title, largest, make } of gpuEntries(divisor)) {
+    if (only && !only.test(title)) continue;
     if (largest > max) {
       report.note(`${title}: left out, its largest tensor has ${largest} bytes and a binding here ${max}`);
       continue;

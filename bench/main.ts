@@ -96,7 +96,7 @@ async function runSuite(
       return await generateSuite(gpu, report, { rounds, workload, prompt, newTokens, ...python });
     }
     case "gpu":
-      return await gpuSuite(gpu, report, compared);
+      return await gpuSuite(gpu, report, { ...compared, ...(options.only ? { only: options.only } : {}) });
     case "machine":
       return options.card === undefined
         ? await machineSuite(gpu, report, { ...compared, workload: await openWorkload(given) })

@@ -29,6 +29,8 @@ export interface BenchOptions {
   readonly card: string | undefined;
   readonly tokens: number;
   readonly lora_r: number;
+  /** What of the suite `gpu` is run. */
+  readonly only: RegExp | undefined;
 }
 
 export const HELP = `deno task bench [SUITE...] [flags]
@@ -37,6 +39,7 @@ Suites: ${USUAL.join(", ")} (all of these without any), gpu, machine
 
   --json FILE        write the rows as JSON
   --shape M,N,K      matmul: results of M rows and N columns, sums of K products; may be repeated
+  --only REGEXP      gpu: the lines whose title matches
   --card NAME        machine: a card instead of this adapter: ${Object.keys(CARDS).join(", ")}
   --tokens N         machine with --card: tokens of a micro-batch (2048)
   --lora-r N         machine with --card: rank of the adapters; 0: all weights are trained (16)
@@ -68,7 +71,7 @@ const VALUES = [
     "prompt",
     "new-tokens",
   ],
-  ...["shape", "card", "tokens", "lora-r"],
+  ...["shape", "card", "tokens", "lora-r", "only"],
 ];
 
 /** Flags with their values in order, and what is no flag. */
@@ -117,6 +120,9 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
   if (flags.has("shape") && !named.includes("matmul")) {
     throw new InputError("--shape is for the suite matmul, which is not among those that are asked for.");
   }
+  if (flags.has("only") && !named.includes("gpu")) {
+    throw new InputError("--only is for the suite gpu, which is not among those that are asked for.");
+  }
   if (card !== undefined && !named.includes("machine")) {
     throw new InputError("--card is for the suite machine, which is not among those that are asked for.");
   }
@@ -138,7 +144,16 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     card,
     tokens: number("tokens", 2048),
     lora_r: number("lora-r", 16, 0),
+    only: readPattern(text("only")),
   };
+}
+
+function readPattern(text: string | undefined): RegExp | undefined {
+  try {
+    return text === undefined ? undefined : new RegExp(text);
+  } catch (error) {
+    throw new InputError(`--only is no regular expression: ${(error as Error).message}`);
+  }
 }
 
 function readShape(text: string): [number, number, number] {
