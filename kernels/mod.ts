@@ -27,6 +27,7 @@ import bf16 from "./bf16.wgsl" with { type: "text" };
 import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
 import matmul_block from "./matmul_block.wgsl" with { type: "text" };
+import matmul_block_load from "./matmul_block_load.wgsl" with { type: "text" };
 import matmul_rows from "./matmul_rows.wgsl" with { type: "text" };
 import matmul_epilogue from "./matmul_epilogue.wgsl" with { type: "text" };
 import matmul_simple from "./matmul_simple.wgsl" with { type: "text" };
@@ -121,6 +122,7 @@ export const kernels: Readonly<Record<string, string>> = {
   bits,
   column_sum,
   matmul_block,
+  matmul_block_load,
   matmul_rows,
   matmul_epilogue,
   matmul_simple,

@@ -127,9 +127,12 @@ export function biasBackward(
     flops: rows * columns,
   });
   rec.dispatch("matmul_sum", {
-    constants: { ACCUMULATE: accumulateFlag(accumulate) },
+    constants: { VEC: 1, BIAS: false, RESIDUAL: false, ACCUMULATE: accumulateFlag(accumulate) },
     bind: { partial, result: db },
-    params: { size: columns, splits, split_rows: SUM_ROWS, rows, extent },
+    params: {
+      ...{ rows: 1, columns, row_extent: NO_EXTENT, result_first: 0, result_stride: columns },
+      ...{ splits, split: SUM_ROWS, depth: rows, depth_extent: extent },
+    },
     grid: grid1d(rec.gpu, Math.ceil(columns / 64)),
   });
 }

@@ -2,24 +2,28 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
-import { accumulateFlag, epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
+import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
 import { formatConstants, LAYOUT, productParams } from "./matmul_tile.ts";
 import type { MatmulProblem } from "./matmul_problem.ts";
 import type { Candidate } from "./tunable.ts";
 import { operand, readFormat } from "./operand.ts";
 
-/** A GPU wants about this many workgroups; long reductions are split to reach it. */
-const WORKGROUPS = 256;
+/** A GPU wants about this many workgroups (two waves of a large one); long reductions are split to reach it. */
+const WORKGROUPS = 512;
 /** No part of a split reduction is shorter. */
 const MIN_SPLIT = 256;
+/** Steps of a slice: with the largest blocks two slices fill the 16 KiB of workgroup memory that every adapter has. */
+const STEPS = 16;
 
-/** The variant `block_64` or `block_128`: a workgroup makes `size` x `size` results. */
-export function blockVariant(size: 64 | 128): Candidate<MatmulProblem> {
-  return {
-    name: `block_${size}`,
-    supports: supportsTexels,
-    record: (rec, problem) => recordBlock(rec, problem, size),
-  };
+/** What a workgroup makes, `block` x `block` results, and what of it a thread makes. */
+export interface BlockTile {
+  readonly block: 64 | 128;
+  readonly tile: 4 | 8;
+}
+
+/** The variant `block_128` (8x8 results a thread), `block_64` (4x4) or `block_64_8x8`. */
+export function blockVariant(name: string, tile: BlockTile): Candidate<MatmulProblem> {
+  return { name, supports: supportsTexels, record: (rec, problem) => recordBlock(rec, problem, tile) };
 }
 
 /** Whether both matrices consist of whole texels (packed ones always do) and results can be stored by fours. */
@@ -28,31 +32,19 @@ function supportsTexels(_rec: Recorder, { layout, rows, columns, depth, precisio
   return precision === "bf16" || (layout === "tn" ? rows % 4 === 0 : depth % 4 === 0);
 }
 
-function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void {
+function recordBlock(rec: Recorder, problem: MatmulProblem, { block, tile }: BlockTile): void {
   const { layout, rows, columns, depth } = problem;
   const [left, right] = bufferOperands(rec, problem);
   const formats = formatConstants(left, right, layout);
-  const steps = size === 64 ? 16 * Math.min(formats.HL, formats.HR) : 16;
-  const blocks = Math.ceil(rows / size) * Math.ceil(columns / size);
-  const split = layout === "tn" ? splitLength(depth, blocks, steps) : depth;
+  const blocks = Math.ceil(rows / block) * Math.ceil(columns / block);
+  const split = splitLength(depth, blocks);
   const splits = Math.max(1, Math.ceil(depth / split));
-  const target = splits === 1 ? problem : {
-    ...problem,
-    accumulate: false,
-    resultFirst: 0,
-    resultStride: columns,
-    result: rec.tensor(`${problem.result.name}.partial`, [splits * rows, columns]),
-  };
+  const target = splits === 1 ? problem : partialOf(rec, problem, splits);
   rec.dispatch("matmul_block", {
     constants: {
       LAYOUT: LAYOUT[layout],
       ...formats,
-      BM: size,
-      BN: size,
-      BK: steps,
-      TM: size / 16,
-      TN: size / 16,
-      UNROLL: 8,
+      ...blockConstants({ block, tile }, formats),
       VEC: 4,
       ...epilogueFlags(target),
     },
@@ -62,6 +54,21 @@ function recordBlock(rec: Recorder, problem: MatmulProblem, size: number): void 
     flops: 2 * rows * columns * depth,
   });
   if (splits > 1) sumSplits(rec, problem, { partial: target.result, splits, split });
+}
+
+/** How the threads share the work, see kernels/matmul_block.wgsl. */
+function blockConstants({ block, tile }: BlockTile, { HL, HR }: { HL: number; HR: number }) {
+  const THREADS = (block / tile) ** 2;
+  const [left, right] = [HL, HR].map((H) => block * STEPS / (16 * H)) as [number, number];
+  const SHARED = left + right <= THREADS;
+  const [LEFT_ROUNDS, RIGHT_ROUNDS] = [left, right].map((units) => Math.ceil(units / THREADS)) as [
+    number,
+    number,
+  ];
+  return {
+    ...{ BM: block, BN: block, BK: STEPS, TM: tile, TN: tile, THREADS, BAND: 8 },
+    ...{ SHARED, LEFT_ROUNDS, RIGHT_ROUNDS, RIGHT_AT: SHARED ? 0 : LEFT_ROUNDS },
+  };
 }
 
 /** Both inputs from buffers. */
@@ -75,22 +82,39 @@ function bufferOperands(rec: Recorder, { left, right, precision }: MatmulProblem
 }
 
 /** How many steps of the sum one workgroup takes: all, or fewer where the result has too few blocks. */
-function splitLength(depth: number, blocks: number, steps: number): number {
+function splitLength(depth: number, blocks: number): number {
   const wanted = Math.min(Math.floor(WORKGROUPS / blocks), Math.floor(depth / MIN_SPLIT));
-  return Math.max(1, Math.ceil(depth / Math.max(1, wanted) / steps)) * steps;
+  return Math.max(1, Math.ceil(depth / Math.max(1, wanted) / STEPS)) * STEPS;
+}
+
+/** The product as its parts are made: a result of its own for each, bare. */
+function partialOf(rec: Recorder, problem: MatmulProblem, splits: number): MatmulProblem {
+  const { result, rows, columns, bias: _bias, residual: _residual, ...rest } = problem;
+  const partial = rec.tensor(`${result.name}.partial`, [splits * rows, columns]);
+  return {
+    ...rest,
+    ...{ rows, columns, accumulate: false, resultFirst: 0, resultStride: columns, result: partial },
+  };
 }
 
 function sumSplits(
   rec: Recorder,
-  { result, rows, columns, depth, extent, accumulate }: MatmulProblem,
+  problem: MatmulProblem,
   { partial, splits, split }: { partial: Tensor; splits: number; split: number },
 ): void {
-  const size = rows * columns;
+  const { layout, rows, columns, depth, resultFirst = 0, resultStride = columns } = problem;
+  const extent = problem.extent ?? NO_EXTENT;
   rec.dispatch("matmul_sum", {
-    constants: { ACCUMULATE: accumulateFlag(accumulate) },
-    bind: { partial, result },
-    params: { size, splits, split_rows: split, rows: depth, extent: extent ?? NO_EXTENT },
-    grid: grid1d(rec.gpu, Math.ceil(size / 64)),
+    constants: { VEC: 1, ...epilogueFlags(problem) },
+    bind: { partial, ...epilogueBindings(problem) },
+    params: {
+      ...{ rows, columns, depth, splits, split },
+      row_extent: layout === "tn" ? NO_EXTENT : extent,
+      depth_extent: layout === "tn" ? extent : NO_EXTENT,
+      result_first: resultFirst,
+      result_stride: resultStride,
+    },
+    grid: grid1d(rec.gpu, Math.ceil(rows * columns / 64)),
   });
 }
 

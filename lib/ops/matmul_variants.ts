@@ -22,8 +22,9 @@ const tiles: readonly Candidate<MatmulProblem>[] = [
 
 const blocksAndRows: readonly Candidate<MatmulProblem>[] = [
   ...[1, 2, 4, 8, 16].map(rowsVariant),
-  blockVariant(64),
-  blockVariant(128),
+  blockVariant("block_64", { block: 64, tile: 4 }),
+  blockVariant("block_64_8x8", { block: 64, tile: 8 }),
+  blockVariant("block_128", { block: 128, tile: 8 }),
 ];
 
 const candidates: readonly Candidate<MatmulProblem>[] = [
@@ -45,8 +46,8 @@ export const matmulOp: TunableOp<MatmulProblem> = new TunableOp("matmul", candid
 
 function gpuDefaults({ layout, rows, columns }: MatmulProblem): string[] {
   if (layout === "nt" && rows <= 16) return [`rows_${powerOfTwo(rows)}`];
-  // Large blocks reuse more, small ones keep more of the GPU busy.
-  return rows * columns >= 128 * 128 * 128 ? ["block_128"] : ["block_64"];
+  // Small tiles a thread keep more of the GPU busy where there are few blocks, large ones load less.
+  return rows * columns >= 128 * 64 * 64 ? ["block_64_8x8"] : ["block_64"];
 }
 
 /** Copying to images pays where the product is large; few rows stream their weights from where they lie. */

@@ -30,8 +30,29 @@ const variants: MatmulSizes[] = [
   ...everyWay([[52, 100, 68]], "image_16x16"),
   ...everyWay([[8, 8, 8], [24, 40, 16], [72, 64, 128]], "buffer_8x8"),
   ...everyWay([[4, 4, 4], [72, 132, 40], [600, 64, 128]], "block_64"),
+  ...everyWay([[4, 4, 4], [72, 132, 40], [600, 64, 128]], "block_64_8x8"),
   ...everyWay([[4, 4, 4], [72, 132, 40], [600, 64, 128]], "block_128"),
+  // more bands of blocks than one, the last one short
+  ...everyWay([[1100, 136, 20]], "block_128"),
 ];
+
+/** Few blocks and a long sum: parts of it that a second kernel adds up, with all that happens to a finished product. */
+const parts: MatmulSizes[] = ["block_64", "block_64_8x8", "block_128"].flatMap((variant): MatmulSizes[] => {
+  const [nt, nn] = [{ M: 72, N: 136, K: 1036, variant }, { M: 72, N: 1036, K: 136, variant }];
+  return [
+    ...COMPUTES.flatMap((compute) => [
+      { layout: "nt" as const, ...nt, compute },
+      { layout: "nn" as const, ...nn, compute },
+    ]),
+    { layout: "nt", ...nt, bias: true, residual: true },
+    { layout: "nt", ...nt, bias: true, residual: "inPlace", used: 40 },
+    { layout: "nt", ...nt, used: 0 },
+    { layout: "nn", ...nn, accumulate: true, used: 40 },
+    { layout: "nt", ...nt, stored: "bf16", K: 1040 },
+    { layout: "nn", ...nn, stored: "q4_0", N: 1056, K: 160 },
+    { layout: "nt", M: 24, N: 200, K: 1040, variant, binding: 4 * 64 * 1040, bias: true, residual: true },
+  ];
+});
 
 /** Few rows. */
 const rows: MatmulSizes[] = COMPUTES.flatMap((compute) =>
@@ -87,7 +108,7 @@ const magnitudes: MatmulSizes[] = [1e15, 1e-15].flatMap((size) =>
 
 /** Weights stored in 16 bits, read beside inputs in float32 and rounded ones. */
 const stored: MatmulSizes[] = (["nt", "nn"] as const).flatMap((layout) =>
-  [...FAMILIES, "image_16x16", "block_128"].flatMap((variant) => [
+  [...FAMILIES, "image_16x16", "block_64_8x8", "block_128"].flatMap((variant) => [
     ...(["bf16", "f16"] as const).map((stored) => ({ layout, M: 72, N: 136, K: 200, stored, variant })),
     { layout, M: 24, N: 40, K: 16, stored: "f16" as const, variant },
     { layout, M: 24, N: 40, K: 48, compute: "bf16" as const, stored: "f16" as const, variant },
@@ -105,7 +126,7 @@ const storedRows: MatmulSizes[] = (["bf16", "f16"] as const).flatMap((stored) =>
 /** Weights in ggml's block formats: rows of one block, of an odd number, of more than one word of scales. */
 const blocks: MatmulSizes[] = (["q8_0", "q4_0", "q4_1"] as const).flatMap((stored) => [
   ...(["nt", "nn"] as const).flatMap((layout) =>
-    [...FAMILIES, "image_16x16", "buffer_8x16", "block_128"].flatMap((variant) => [
+    [...FAMILIES, "image_16x16", "buffer_8x16", "block_64_8x8", "block_128"].flatMap((variant) => [
       { layout, M: 72, N: 136, K: 224, stored, variant },
       { layout, M: 24, N: 40, K: 32, stored, variant },
       // beside a texture of their values inputs are not rounded
@@ -145,6 +166,7 @@ const windows: MatmulSizes[] = ["simple", "image_8x8", "block_64"].flatMap((vari
 
 export const matmulCases: readonly OpCase[] = [
   ...variants,
+  ...parts,
   ...rows,
   ...defaults,
   ...epilogues,

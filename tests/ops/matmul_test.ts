@@ -53,7 +53,7 @@ Deno.test("the variant that sizes and adapter class get by default", () => {
       precision: "f32",
     }).name;
   };
-  assertEquals(chosen("gpu", [1024, 4096], 4096), "block_128");
+  assertEquals(chosen("gpu", [1024, 4096], 4096), "block_64_8x8");
   assertEquals(chosen("gpu", [256, 256], 256), "block_64");
   assertEquals(chosen("gpu", [3, 256], 256), "rows_4");
   assertEquals(chosen("gpu", [256, 255], 256), "simple");
