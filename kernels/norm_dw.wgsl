@@ -1,5 +1,6 @@
 // RMSNorm's weight gradient, dw (+)= Σ over the rows in use of dy x rstd, in two stages of a fixed order.
-// An invocation sums UNROLL neighbouring lanes: in STAGE 1 over one chunk of rows, in STAGE 2 over the chunks.
+// An invocation sums UNROLL neighbouring lanes: in STAGE 1 over one chunk of rows, ROWS at a time, in STAGE 2 over the
+// chunks.
 #include common
 #include lanes
 #include sum
@@ -36,11 +37,22 @@ struct Params {
     return;
   }
   let end = min(rows, first + params.chunk);
-  for (var row = first; row < end; row++) {
-    let at = row * params.width + column;
-    let scale = rstd[row];
+  for (var row = first; row < end; row += ${ROWS}u) {
+    // All on their way before the first is waited for.
+#for r in 0..ROWS
+    let row${r} = min(row + ${r}u, end - 1u);
+    let at${r} = row${r} * params.width + column;
+    let scale${r} = rstd[row${r}];
 #for u in 0..UNROLL
-    sum${u} = plus(sum${u}, dy[at + ${u}u] * (x[at + ${u}u] * scale));
+    let term${r}_${u} = dy[at${r} + ${u}u] * (x[at${r} + ${u}u] * scale${r});
+#end
+#end
+#for r in 0..ROWS
+    if (row + ${r}u < end) {
+#for u in 0..UNROLL
+      sum${u} = plus(sum${u}, term${r}_${u});
+#end
+    }
 #end
   }
 #for u in 0..UNROLL

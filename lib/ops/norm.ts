@@ -92,7 +92,8 @@ function sumWeightGradient(
   const partial = rec.tensor(`${dw.name}.partial`, [chunks, D]);
   const params = { ...rowParams(x), width, chunk: CHUNK };
   rec.dispatch("norm_dw", {
-    constants: { VEC: lanes, UNROLL: unroll, STAGE: 1 },
+    // Software adapters load one after the other in any case.
+    constants: { VEC: lanes, UNROLL: unroll, STAGE: 1, ROWS: rec.gpu.adapterClass === "gpu" ? 4 : 1 },
     bind: { x, rstd, dy, partial },
     params,
     grid: gridFor(rec, chunks * width / unroll),
