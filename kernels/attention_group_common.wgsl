@@ -1,11 +1,12 @@
-// Shared by the attention kernels for GPUs: a workgroup of 64 holds OWN rows of one head and walks through blocks of
-// TAKEN others (FlashAttention-2, Dao 2023). A head's K numbers are CHUNKS vectors. Lane (tx, ty) of 8x8 owns the scores
-// of rows ty + 8i and columns tx + 8j, and of what it accumulates the rows ty + 8i and the vectors tx + 8c.
+// Shared by the attention kernels for GPUs: a workgroup of TX x TY lanes holds OWN = 4 TY rows of one head and walks
+// through blocks of TAKEN = KEYS TX others (FlashAttention-2, Dao 2023). A head's K numbers are CHUNKS vectors. Lane
+// (tx, ty) owns the scores of the four rows from 4 ty on and of columns tx + TX j, and of what it accumulates those rows
+// and the vectors tx + TX c: at most 32 scores and 64 sums.
 //
-// Tiles lie in workgroup memory as [chunk][row], so that a step of the scores is a few loads of whole vectors, most of
-// them the same for a row or a column of lanes; one vector more a row keeps banks apart. All kernels stay below the
-// 16 KiB of workgroup memory that every adapter has. What each kernel reads it says in own_0, own_1 (its rows) and
-// taken_0, taken_1 (the others).
+// Rows come through workgroup memory a slice of chunks at a time; [row in its lane and chunk][lane] keeps a step of the
+// scores to whole vectors, most of them the same for a row or a column of lanes, at constant outer indices. One vector
+// more a row keeps banks apart. All kernels stay below the 16 KiB of workgroup memory that every adapter has. What each
+// kernel reads it says in own_0, own_1 (its rows) and taken_0, taken_1 (the others).
 
 struct Params {
 #include attention_params
@@ -18,11 +19,14 @@ struct Params {
 const LOG2E = 1.4426950408889634;
 const LN2 = 0.6931471805599453;
 const HIDDEN = -3e38;
-const TAKEN = 32u;
-const PITCH = 33u; // of the scores, and of a chunk of TAKEN rows
+const OWN = ${4 * TY}u;
+const TAKEN = ${KEYS * TX}u;
 
-var<workgroup> pool: array<vec4<f32>, ${POOL}>;       // slices of tiles, or STAGED whole rows
-var<workgroup> score: array<f32, ${OWN * 33}>; // weights of the block, or their gradients
+var<workgroup> own_slice: array<array<vec4<f32>, ${TY + 1}>, ${4 * SLICE}>;
+var<workgroup> taken_slice: array<array<vec4<f32>, ${TX + 1}>, ${KEYS * SLICE}>; // or STAGED whole rows
+// Of a block's columns what a lane's four rows have there: weights, or their gradients. Lane ty is found at ty ^ s with
+// s = column % SWIZZLE, which keeps banks apart.
+var<workgroup> weights: array<array<vec4<f32>, ${TY}>, ${KEYS * TX}>;
 
 fn qkv_width() -> u32 {
   return (params.heads + 2u * params.kv_heads) * ${CHUNKS}u;
@@ -30,4 +34,9 @@ fn qkv_width() -> u32 {
 
 fn multiply_add(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+
+// A chunk that there is: slices may end beyond the last one.
+fn chunk_at(chunk: u32) -> u32 {
+  return min(chunk, ${CHUNKS - 1}u);
 }

@@ -18,43 +18,50 @@ fn own_1(row: u32, head: u32, chunk: u32) -> vec4<f32> {
 
 #include attention_group_queries
 
-#for i in 0..OWN / 8
-  let row${i} = first + ty + ${8 * i}u;
+#for i in 0..4
   let stats${i} = stats[min(row${i}, last) * params.heads + head];
-#for c in 0..COLUMNS
-  var sum0_${i}_${c} = vec4<f32>(0.0);
 #end
-#end
+  let lse = vec4<f32>(stats0.x, stats1.x, stats2.x, stats3.x);
+  let delta = vec4<f32>(stats0.y, stats1.y, stats2.y, stats3.y);
 
   for (var block = 0u; block < blocks; block++) {
     let in_a = block < a_blocks;
     let start = select(b.x + (block - a_blocks) * TAKEN, a.x + block * TAKEN, in_a);
     let final_row = select(b.y, a.y, in_a) - 1u;
-#for PASS in 0..2
+#for i in 0..4
+    let seen${i} = select(range${i}.zw, range${i}.xy, in_a);
+#end
+#for PASS in 0..1
 #include attention_group_scores
 #end
-#for i in 0..OWN / 8
-    let seen${i} = select(ranges[ty + ${8 * i}u].zw, ranges[ty + ${8 * i}u].xy, in_a);
-#for j in 0..4
-    score[(ty + ${8 * i}u) * PITCH + tx + ${8 * j}u] = select(
-      0.0,
-      exp2(x0_${i}_${j} - stats${i}.x) * (x1_${i}_${j} - stats${i}.y),
-      start + tx + ${8 * j}u - seen${i}.x < length_of(seen${i}),
+    // The weights wait in workgroup memory, where no other lane looks before the sum.
+#for j in 0..KEYS
+    weights[tx + ${TX * j}u][swizzled] = select(
+      vec4<f32>(0.0),
+      exp2(vec4<f32>(x0_0_${j}, x0_1_${j}, x0_2_${j}, x0_3_${j}) - lse),
+      vec4<bool>(
+#for i in 0..4
+        start + tx + ${TX * j}u - seen${i}.x < length_of(seen${i}),
+#end
+      ),
     );
 #end
+#for PASS in 1..2
+#include attention_group_scores
 #end
-#for SUM in 0..1
+#for j in 0..KEYS
+    weights[tx + ${TX * j}u][swizzled] *= vec4<f32>(x1_0_${j}, x1_1_${j}, x1_2_${j}, x1_3_${j}) - delta;
+#end
 #for TERM in 0..1
 #include attention_group_sum
 #end
-#end
   }
 
-#for i in 0..OWN / 8
+#for i in 0..4
   if (row${i} < rows) {
 #for c in 0..COLUMNS
-    if (tx + ${8 * c}u < ${CHUNKS}u) {
-      d_qkv[row${i} * qkv_width() + head * ${CHUNKS}u + tx + ${8 * c}u] = sum0_${i}_${c} * params.scale;
+    if (tx + ${TX * c}u < ${CHUNKS}u) {
+      d_qkv[row${i} * qkv_width() + head * ${CHUNKS}u + tx + ${TX * c}u] = sum_${i}_${c} * params.scale;
     }
 #end
   }

@@ -1,6 +1,6 @@
 // How the attention kernels for GPUs begin: the workgroup holds the rows from `first` on of head `own_head`, of which
 // there are own_heads(). The body of main goes on behind it.
-@compute @workgroup_size(64)
+@compute @workgroup_size(${TX * TY})
 fn main(
   @builtin(workgroup_id) group_id: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -8,12 +8,23 @@ fn main(
 ) {
   let index = params.base + group_id.x + group_id.y * groups.x;
   let own_head = index % own_heads();
-  let first = (index / own_heads()) * ${OWN}u;
   let rows = rows_in_use(params.rows, params.extent);
-  if (index >= params.workgroups || first >= rows) {
+  let own_blocks = (rows + OWN - 1u) / OWN;
+  let own_block = index / own_heads();
+  if (index >= params.workgroups || own_block >= own_blocks) {
     return;
   }
+  let first = nth_block(own_block, own_blocks) * OWN;
   let last = rows - 1u;
-  let tx = lane % 8u;
-  let ty = lane / 8u;
+  let tx = lane % ${TX}u;
+  let ty = lane / ${TX}u;
+  let swizzled = ty ^ (tx % ${SWIZZLE}u);
+#for i in 0..4
+  let row${i} = first + 4u * ty + ${i}u;
+#end
+#for i in 0..4
+#for c in 0..COLUMNS
+  var sum_${i}_${c} = vec4<f32>(0.0);
+#end
+#end
   workgroupBarrier(); // see group.wgsl

@@ -234,16 +234,62 @@ Deno.test("attention for GPUs keeps within 16 KiB of workgroup memory and 64 sum
     const saved = attention(rec, qkv, queryRanges, shape, { name: "o" });
     attentionBackward(rec, { qkv, ...saved, dO: saved.o, queryRanges, keyRanges }, shape, { name: "d" });
     const shaders = rec.steps.flatMap((step) => step.kind === "dispatch" ? [step.shader] : []);
-    assertEquals(shaders.filter(({ label }) => label.startsWith("attention_group")).length, 3, `K ${K}`);
+    assertEquals(shaders.filter(({ label }) => label.startsWith("attention_group")).length, 4, `K ${K}`);
     for (const { label, code } of shaders) {
       const bytes = workgroupBytes(code);
       assert(bytes <= 16_384, `${label}: ${bytes} bytes`);
-      const sums = code.match(/var sum\d_\d+_\d+ = vec4<f32>/g)?.length ?? 0;
+      const sums = code.match(/var sum_\d+_\d+ = vec4<f32>/g)?.length ?? 0;
       assert(4 * sums <= 64, `${label}: ${4 * sums} sums`);
+      assert(!label.startsWith("attention_group") || sums > 0, label);
     }
   }
   assertEquals(
     workgroupBytes("var<workgroup> a: array<array<vec2<u32>, 3>, 8>;\nvar<workgroup> b: f32;"),
     196,
   );
+});
+
+/** A text's loops, each with how many `for` and `while` lie within it and how many barriers stand in it itself. */
+function loopsOf(code: string): { inner: number; barriers: number }[] {
+  const text = code.replace(/\/\/.*$/gm, "");
+  return [...text.matchAll(/\b(?:for|while)\s*\([^{]*\{/g)].map(({ 0: head, index }) => {
+    let depth = 1, at = index + head.length;
+    while (depth > 0) depth += { "{": 1, "}": -1 }[text[at++]!] ?? 0;
+    const body = text.slice(index + head.length, at - 1);
+    return {
+      inner: body.match(/\b(?:for|while)\s*\(/g)?.length ?? 0,
+      barriers: body.match(/workgroupBarrier\(\)/g)?.length ?? 0,
+    };
+  });
+}
+
+Deno.test("kernels for GPUs: sums of a slice are written out, as compilers bound every loop and dynamic index", () => {
+  const rec = new Recorder(nullGpu("gpu"));
+  const [x, w] = [rec.tensor("x", [512, 512]), rec.tensor("w", [512, 512])];
+  for (const variant of ["block_64", "block_64_8x8", "block_128"]) {
+    const y = linear(rec, x, w, { name: "y", variant });
+    linearBackwardInput(rec, y, w, { name: "dx", variant });
+    linearBackwardWeight(rec, y, x, { dw: rec.tensor("dw", [512, 512]), variant });
+  }
+  const shape = { heads: 4, kvHeads: 2, headSize: 128, scale: 1, window: null };
+  const qkv = rec.tensor("qkv", [64, 8 * 128]);
+  const queryRanges = rec.tensor("queries", [64, 4]), keyRanges = rec.tensor("keys", [64, 8]);
+  const saved = attention(rec, qkv, queryRanges, shape, { name: "o" });
+  attentionBackward(rec, { qkv, ...saved, dO: saved.o, queryRanges, keyRanges }, shape, { name: "d" });
+  const texts = new Map(
+    rec.steps.flatMap((step) => step.kind === "dispatch" ? [[step.shader.label, step.shader.code]] : []),
+  );
+  let found = 0;
+  for (const [label, code] of texts) {
+    if (!/^(matmul_block|attention_group)/.test(label)) continue;
+    found++;
+    // One loop over slices, each loaded, waited for and multiplied in full; attention's lies in that over blocks.
+    const innermost = loopsOf(code).filter(({ inner, barriers }) => inner === 0 && barriers > 0);
+    assert(innermost.length > 0, label);
+    assert(innermost.every(({ barriers }) => barriers === 2), `${label}: ${JSON.stringify(innermost)}`);
+    const block = label.startsWith("matmul");
+    assertEquals(loopsOf(code).length, block ? 1 : innermost.length + 2, label);
+    assert(!/var<workgroup>[^;]*array<f32/.test(code), `${label}: workgroup memory that is no vectors`);
+  }
+  assert(found >= 7, `${found}`);
 });

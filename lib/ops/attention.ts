@@ -175,15 +175,25 @@ function recordBackward(
     stats,
     d_qkv: dqkv,
   };
-  for (const part of headParts(tile, heads / kvHeads, T)) {
-    const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, part });
-    const flopsOfPair = 8 * (part[1] - part[0]) * kvHeads * headSize;
+  const dispatchKeys = (
+    of: { part?: readonly [from: number, to: number]; values?: boolean },
+    flopsOfPair: number,
+  ) => {
+    const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, ...of });
     rec.dispatch(kernel, {
       ...launch,
       bind,
       flops: flopsOfPair * pairs(T),
       mostFlops: flopsOfPair * mostPairs(T),
     });
+  };
+  if (tile.kind === "group") {
+    dispatchKeys({ values: false }, 6 * heads * headSize);
+    dispatchKeys({ values: true }, 4 * heads * headSize);
+    return;
+  }
+  for (const part of headParts(tile, heads / kvHeads, T)) {
+    dispatchKeys({ part }, 8 * (part[1] - part[0]) * kvHeads * headSize);
   }
 }
 

@@ -32,10 +32,14 @@ export function mostPairs(T: number): number {
   return T * T / 2;
 }
 
-/** Which heads of a key head's group one dispatch takes: as many as keep within MOST_ITERATIONS. */
-export function headParts(tile: AttentionTile, group: number, T: number): [from: number, to: number][] {
-  const passes = tile.kind === "group" ? 0 : Math.ceil(T / tile.dkv[1]) + 3;
-  const max = passes === 0 ? group : Math.max(1, Math.floor(MAX_ITERATIONS / passes));
+/** Which heads of a key head's group one dispatch takes: as many as keep within MAX_ITERATIONS. */
+export function headParts(
+  tile: Exclude<AttentionTile, { kind: "group" }>,
+  group: number,
+  T: number,
+): [from: number, to: number][] {
+  const passes = Math.ceil(T / tile.dkv[1]) + 3;
+  const max = Math.max(1, Math.floor(MAX_ITERATIONS / passes));
   const parts: [number, number][] = [];
   for (let from = 0; from < group; from += max) parts.push([from, Math.min(group, from + max)]);
   return parts;
@@ -51,9 +55,17 @@ const KERNELS: Record<Pass, { thread: string; group: string }> = {
 export function launchFor(
   rec: Recorder,
   tile: AttentionTile,
-  options: { pass: Pass; qkv: Tensor; shape: AttentionShape; part?: [from: number, to: number] },
+  options: {
+    pass: Pass;
+    qkv: Tensor;
+    shape: AttentionShape;
+    /** Of a `dkv` by threads: the heads of a group that it takes. */
+    part?: readonly [from: number, to: number];
+    /** Of a `dkv` by workgroups: whether it makes the values' gradient or the keys'. */
+    values?: boolean;
+  },
 ): { kernel: string; constants: Constants; params: Record<string, number>; grid: [number, number] } {
-  const { pass, qkv, shape, part } = options;
+  const { pass, qkv, shape, part, values } = options;
   const T = qkv.shape[0]!;
   const names = KERNELS[pass];
   const heads = pass === "dkv" ? shape.kvHeads : shape.heads;
@@ -67,11 +79,11 @@ export function launchFor(
     window: shape.window ?? 0xffffffff,
   };
   if (tile.kind === "group") {
-    const constants = groupConstants(pass, shape.headSize);
-    const workgroups = Math.max(1, Math.ceil(T / constants.OWN) * heads);
+    const constants = groupConstants(shape.headSize);
+    const workgroups = Math.max(1, Math.ceil(T / (4 * constants.TY)) * heads);
     return {
       kernel: names.group,
-      constants,
+      constants: { ...constants, ...(values === undefined ? {} : { VALUES: values }) },
       params: { ...common, workgroups },
       grid: grid1d(rec.gpu, workgroups),
     };

@@ -117,21 +117,22 @@ export function threadConstants({ kind }: ThreadTile, headSize: number) {
   return { CHUNKS: headSize / VEC, VEC, IMAGE: kind === "image", WG: kind === "image" ? 8 : 64 };
 }
 
+/** Chunks of a head that come through workgroup memory at a time. */
+const SLICE = 4;
+
 /**
- * Template constants of the kernels for GPUs. Rows of a workgroup are as many as keep a lane's sums at 64 numbers at
- * most and the workgroup's memory below 16 KiB: forward, the rows themselves lie there; backward, slices of them.
+ * Template constants of the kernels for GPUs, see kernels/attention_group_common.wgsl: lanes across and down, columns of
+ * the scores a lane, and how many whole rows fit where a slice of the scores' rows lies.
  */
-export function groupConstants(pass: Pass, headSize: number) {
+export function groupConstants(headSize: number) {
   const CHUNKS = headSize / 4;
-  const ONCE = pass === "forward";
-  const OWN = (ONCE || pass === "dkv" ? [64, 128] : [128, 256]).reduce(
-    (rows, max) => headSize > max ? rows / 2 : rows,
-    32,
-  );
-  const SLICE = ONCE ? 4 : 8; // chunks
-  const POOL = SLICE * 33 + (ONCE ? 0 : SLICE * (OWN + 1)); // vectors
-  let STAGED = 32;
-  while (STAGED > 1 && STAGED * CHUNKS > POOL) STAGED /= 2;
-  const STEPS = Math.min(2, STAGED);
-  return { CHUNKS, OWN, SLICE, POOL, STAGED, STEPS, COLUMNS: Math.ceil(CHUNKS / 8), ONCE };
+  const [TX, TY, KEYS] = headSize <= 64
+    ? [4, 16, 8] as const
+    : headSize <= 128
+    ? [8, 8, 8] as const
+    : [16, 8, 4] as const;
+  const COLUMNS = Math.ceil(CHUNKS / TX);
+  let STAGED = KEYS * TX;
+  while (STAGED * COLUMNS > KEYS * SLICE) STAGED /= 2;
+  return { CHUNKS, TX, TY, KEYS, SLICE, COLUMNS, STAGED, SWIZZLE: Math.min(TX, TY, STAGED) };
 }
