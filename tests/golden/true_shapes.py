@@ -1,8 +1,9 @@
 """Random models with the true layer shapes and vocabulary of Mistral-7B or Llama-3-8B and two layers, an adapter of rank 16
-on every linear layer, and the adapter's gradients from PyTorch and PEFT in float32.
+on every linear layer, and the adapter's gradients from PyTorch and PEFT in float32. With q4_0 or q8_0 the gradients are those
+on a base that the `gguf` package has quantised and dequantised; the model is written as it was before.
 
-    python true_shapes.py mistral|llama3 OUT
-    deno run -A tests/golden/true_shapes.ts OUT
+    python true_shapes.py mistral|llama3 OUT [q4_0|q8_0]
+    deno run -A tests/golden/true_shapes.ts OUT [q4_0|q8_0]
 """
 import json, sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from peft import LoraConfig, get_peft_model
 
-name, out = sys.argv[1], Path(sys.argv[2])
+name, out, dtype = sys.argv[1], Path(sys.argv[2]), (sys.argv + [None])[3]
 common = dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=2, num_attention_heads=32, num_key_value_heads=8,
               max_position_embeddings=256, tie_word_embeddings=False, attn_implementation="eager")
 torch.manual_seed(3)
@@ -23,6 +24,14 @@ else:
 torch.set_default_dtype(torch.float32)
 model.save_pretrained(out, max_shard_size="100GB")
 model = model.float()
+if dtype:
+    from gguf import GGMLQuantizationType as T
+    from gguf.quants import dequantize, quantize
+    with torch.no_grad():
+        for p in model.parameters():
+            for at in range(0, len(p) if p.ndim == 2 else 0, 4096):  # by rows: the quantiser makes many copies
+                rows = p[at:at + 4096]
+                rows.copy_(torch.from_numpy(dequantize(quantize(rows.numpy(), T[dtype.upper()]), T[dtype.upper()])))
 model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
 generator = torch.Generator().manual_seed(5)
 with torch.no_grad():
