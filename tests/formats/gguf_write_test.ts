@@ -1,80 +1,21 @@
 /** Models written as GGUF files: what is read from them again is what was written, and what has no form there is refused. */
-import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { exportModel, type ExportOptions } from "../../lib/commands/export.ts";
 import { score } from "../../lib/commands/score.ts";
-import { loadTokenizer } from "../../lib/data/tokenizer.ts";
 import { InputError } from "../../lib/errors.ts";
+import type { TrainEvent } from "../../lib/events.ts";
 import { decodeFloats, encodeFloats } from "../../lib/formats/dtype.ts";
 import { encodeWeights } from "../../lib/formats/encode.ts";
 import { dequantize } from "../../lib/formats/gguf/dequantize.ts";
-import { mergesByScore, scoresByMerge } from "../../lib/formats/gguf/merges.ts";
 import { openGguf, readGgufHead } from "../../lib/formats/gguf/model.ts";
 import { quantizeQ4_0, quantizeQ8_0 } from "../../lib/formats/gguf/quantize.ts";
 import { openModelFiles } from "../../lib/formats/model_files.ts";
 import { parseModelConfig } from "../../lib/model/families/mod.ts";
-import type { TrainEvent } from "../../lib/events.ts";
 import { fixturePath } from "../reference/fixture.ts";
 import { inTempDir } from "../temp_dir.ts";
+import { assertSameModel, copyWith, weightsOf, writeMistral } from "./gguf_models.ts";
 
 const WORLD = decodeURIComponent(new URL("../../examples/world/model", import.meta.url).pathname);
-const TEXTS = [
-  "the man said that he was here",
-  " two  blanks, don't we'll\n\n1999 + 7\t",
-  "naïve 日本語 🎉",
-  "<|end_of_text|>after<|im_end|>one</s>more<|end|>",
-];
-
-/** The values of every tensor, by Hugging Face's names. */
-async function weightsOf(path: string): Promise<Map<string, Float32Array<ArrayBuffer>>> {
-  const model = await openModelFiles(path);
-  try {
-    const all = new Map<string, Float32Array<ArrayBuffer>>();
-    for (const name of model.tensors.keys()) all.set(name, await model.read(name));
-    return all;
-  } finally {
-    model.close();
-  }
-}
-
-/** Copies a model's files, each changed by `change` where that gives something else. */
-async function copyWith(from: string, to: string, change: (name: string, json: string) => string) {
-  await Deno.mkdir(to);
-  for await (const { name } of Deno.readDir(from)) {
-    if (!name.endsWith(".json")) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
-    else await Deno.writeTextFile(`${to}/${name}`, change(name, await Deno.readTextFile(`${from}/${name}`)));
-  }
-}
-
-/** Mistral's fixture without its window, and with all the merges that SentencePiece would make. */
-async function writeMistral(to: string): Promise<void> {
-  await copyWith(fixturePath("mistral/policy"), to, (name, json) => {
-    const value = JSON.parse(json);
-    if (name === "config.json") value.sliding_window = null;
-    if (name === "tokenizer.json") {
-      const tokens = Object.keys(value.model.vocab).sort((a, b) =>
-        value.model.vocab[a] - value.model.vocab[b]
-      );
-      value.model.merges = mergesByScore(tokens, tokens.map((_, id) => -id));
-    }
-    return JSON.stringify(value);
-  });
-}
-
-async function assertSameModel(model: string, file: string): Promise<void> {
-  const [own, read] = [await weightsOf(model), await weightsOf(file)];
-  assertEquals([...read.keys()].sort(), [...own.keys()].sort());
-  for (const [name, values] of own) {
-    assertEquals(new Uint32Array(read.get(name)!.buffer), new Uint32Array(values.buffer), name);
-  }
-  const [a, b] = [await loadTokenizer(model), await loadTokenizer(file)];
-  for (const text of TEXTS) {
-    for (const specialTokens of [true, false]) {
-      assertEquals(b.encode(text, { specialTokens }), a.encode(text, { specialTokens }), text);
-    }
-    assertEquals(b.decode(b.encode(text)), a.decode(a.encode(text)), text);
-  }
-  assertEquals([b.bosId, b.eosId, b.chatTemplate], [a.bosId, a.eosId, a.chatTemplate]);
-}
 
 for (const name of ["llama", "llama3", "qwen2", "mistral"]) {
   Deno.test(`gguf: ${name} comes back bit for bit, with the same ids and scores`, () =>
@@ -193,25 +134,6 @@ Deno.test("gguf: a window becomes the context, more rows than tokens are padded,
     ]);
   }));
 
-Deno.test("gguf: the chat template for tools goes along", () =>
-  inTempDir(async (dir) => {
-    const model = `${dir}/model`;
-    const templates = ["default", "tool_use"].map((name) => ({ name, template: `${name} {{ messages }}` }));
-    await copyWith(fixturePath("llama/policy"), model, (name, json) =>
-      name === "tokenizer_config.json"
-        ? JSON.stringify({ ...JSON.parse(json), chat_template: templates })
-        : json);
-    await Deno.remove(`${model}/chat_template.jinja`);
-    const file = await exportModel({ model, format: "gguf", output: `${dir}/model.gguf` });
-    const read = await loadTokenizer(file);
-    assertEquals(
-      [...read.templates],
-      templates.map(({ name, template }) =>
-        [name, template] as const
-      ),
-    );
-  }));
-
 Deno.test("gguf: what has no form there is refused by name, and nothing is written", () =>
   inTempDir(async (dir) => {
     const llama = fixturePath("llama/policy");
@@ -285,30 +207,3 @@ function assertThrown(work: () => unknown): Error {
   }
   throw new Error("nothing was thrown");
 }
-
-Deno.test("gguf: scores give the merges that they were made of, or there are none", () => {
-  const tokens = ["<s>", "a", "b", "c", "ab", "bc", "abc", "ca"];
-  const none = new Set<string>();
-  const merges = mergesByScore(tokens, [0, -9, -9, -9, -1, -2, -3, -4]);
-  assertEquals(merges.map((pair) => pair.join(" ")), ["a b", "b c", "ab c", "a bc", "c a"]);
-  const scores = scoresByMerge(tokens, merges, none)!;
-  assertEquals(mergesByScore(tokens, scores), merges);
-  assert(scores[4]! > scores[5]! && scores[5]! > scores[6]! && scores[6]! > scores[7]!);
-  // which of a piece's two merges comes first is the same to SentencePiece
-  const swapped = [merges[0]!, merges[1]!, merges[3]!, merges[2]!, merges[4]!];
-  assertEquals(scoresByMerge(tokens, swapped, none), scores);
-  // one way to make abc is missing, or abc comes at two places
-  assertEquals(scoresByMerge(tokens, merges.filter(([left]) => left !== "ab"), none), undefined);
-  assertEquals(
-    scoresByMerge(tokens, [merges[0]!, merges[1]!, merges[2]!, merges[4]!, merges[3]!], none),
-    undefined,
-  );
-  // what makes a token that is found beforehand does not count
-  const apart = new Set(["abc"]);
-  const without = merges.filter((pair) => pair.join("") !== "abc");
-  assertLess(scoresByMerge(tokens, without, apart)![7]!, scoresByMerge(tokens, without, apart)![5]!);
-  // runs of blanks have one score in SentencePiece's own files: the longer first
-  const blanks = ["_", "__", "___", "____"];
-  const runs = mergesByScore(blanks, [-1, -5, -5, -5]);
-  assertEquals(mergesByScore(blanks, scoresByMerge(blanks, runs, none)!), runs);
-});

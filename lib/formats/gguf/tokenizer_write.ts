@@ -131,9 +131,14 @@ function byteLevelBpe(tokenizer: WrittenTokenizer, rows: number): TokenizerMetad
       ...tokenEntries(tokenizer, { rows, kindOf: () => Kind.normal }),
       ["tokenizer.ggml.merges", texts(mergesOf(tokenizer).map((pair) => pair.join(" ")))],
     ],
-    notices: [],
+    notices: definition.normalizer ? [NOT_COMPOSED] : [],
   };
 }
+
+/** The one normalizer among the known forms is NFC. */
+const NOT_COMPOSED =
+  "llama.cpp does not compose characters (NFC) as this tokenizer does: texts in another form have other " +
+  "ids there";
 
 const BYTE = /^<0x[0-9A-F]{2}>$/;
 /** What of a normalizer and a pre-tokenizer is SentencePiece's own. */
