@@ -14,12 +14,12 @@ export class Ceiling {
   readonly #fma: Timer;
   readonly #copy: Timer;
 
-  /** `small`: a size for tests. */
-  constructor(gpu: Gpu, { small = false }: { small?: boolean } = {}) {
+  /** `small`: a size for tests; `copyBytes`: of what is copied, by default far more than caches hold. */
+  constructor(gpu: Gpu, { small = false, copyBytes }: { small?: boolean; copyBytes?: number } = {}) {
     const many = gpu.adapterClass === "gpu";
     const threads = small ? 64 : many ? 1 << 20 : 16384;
     const loops = small ? 8 : 1024;
-    const bytes = small ? 1 << 16 : many ? 1 << 28 : 1 << 26;
+    const bytes = copyBytes ?? (small ? 1 << 16 : many ? 1 << 28 : 1 << 26);
     this.#fma = new Timer(gpu, fmaPipeline(gpu, loops), { threads, bytes: 4 * threads, buffers: 1 });
     this.#copy = new Timer(gpu, copyPipeline(gpu), { threads: bytes / 16, bytes, buffers: 2 });
     this.flops = 2 * ACCUMULATORS * UNROLL * loops * threads;
