@@ -1,6 +1,7 @@
 // Softmax attention over packed segments, gradient of the keys (VALUES 0) or of the values (1), for GPUs: OWN key rows of
-// one key head per workgroup, the query heads of its group one after another. Formulas as in attention_dkv.wgsl. Apart,
-// since both sets of sums together are more registers than many GPUs have; the scores are computed for each.
+// one key head per workgroup, the query heads of its group one after another, or of one of PARTS of the group: key heads
+// are few, and a GPU wants more workgroups. Formulas as in attention_dkv.wgsl. Keys and values apart, since both sets of
+// sums together are more registers than many GPUs have; the scores are computed for each.
 
 #include common
 #include attention_group_common
@@ -9,10 +10,14 @@
 @group(0) @binding(2) var<storage, read> key_ranges: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> d_o: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
+#if PARTS > 1
+@group(0) @binding(6) var<storage, read_write> partial: array<vec4<f32>>; // [PARTS, rows, key heads, CHUNKS]
+#else
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+#end
 
-fn own_heads() -> u32 {
-  return params.kv_heads;
+fn owners() -> u32 {
+  return params.kv_heads * ${PARTS}u;
 }
 
 // The first keys are seen by the most queries.
@@ -38,6 +43,9 @@ fn taken_1(query: u32, head: u32, chunk: u32) -> vec4<f32> {
 
 #include attention_group_start
 
+  let own_head = own / ${PARTS}u;
+  let heads = params.group / ${PARTS}u;
+  let first_head = own_head * params.group + own % ${PARTS}u * heads;
 #for i in 0..4
   let seen_by${i} = seen_by_queries(min(row${i}, last), row${i} < rows);
 #end
@@ -59,9 +67,9 @@ fn taken_1(query: u32, head: u32, chunk: u32) -> vec4<f32> {
   let y_blocks = x_blocks + blocks_of(y, TAKEN);
   let blocks = y_blocks + blocks_of(z, TAKEN);
 
-  for (var step = 0u; step < blocks * params.group; step++) {
+  for (var step = 0u; step < blocks * heads; step++) {
     let block = step % blocks;
-    let other_head = own_head * params.group + step / blocks;
+    let other_head = first_head + step / blocks;
     let in_x = block < x_blocks;
     let in_y = block < y_blocks;
     let walked = select(select(z, y, in_y), x, in_x);
@@ -108,11 +116,17 @@ fn taken_1(query: u32, head: u32, chunk: u32) -> vec4<f32> {
   if (row${i} < rows) {
 #for c in 0..COLUMNS
     if (tx + ${TX * c}u < ${CHUNKS}u) {
-      let at = row${i} * qkv_width() + (params.heads + own_head) * ${CHUNKS}u + tx + ${TX * c}u;
 #if VALUES
-      d_qkv[at + params.kv_heads * ${CHUNKS}u] = sum_${i}_${c};
+      let value = sum_${i}_${c};
 #else
-      d_qkv[at] = sum_${i}_${c} * params.scale;
+      let value = sum_${i}_${c} * params.scale;
+#end
+#if PARTS > 1
+      let line = (own % ${PARTS}u * params.rows + row${i}) * params.kv_heads + own_head;
+      partial[line * ${CHUNKS}u + tx + ${TX * c}u] = value;
+#else
+      let head = params.heads + ${VALUES}u * params.kv_heads + own_head;
+      d_qkv[row${i} * qkv_width() + head * ${CHUNKS}u + tx + ${TX * c}u] = value;
 #end
     }
 #end

@@ -3,7 +3,7 @@
 // workgroup, and one from workgroupUniformLoad has hung on Metal.
 @group(0) @binding(2) var<storage, read> query_ranges: array<vec4<u32>>;
 
-fn own_heads() -> u32 {
+fn owners() -> u32 {
   return params.heads;
 }
 
@@ -23,6 +23,7 @@ fn taken_1(key: u32, kv_head: u32, chunk: u32) -> vec4<f32> {
 
 #include attention_group_start
 
+  let own_head = own;
   let head = own_head;
   let other_head = head / params.group;
 #for i in 0..4

@@ -1,5 +1,5 @@
-// How the attention kernels for GPUs begin: the workgroup holds the rows from `first` on of head `own_head`, of which
-// there are own_heads(). The body of main goes on behind it.
+// How the attention kernels for GPUs begin: the workgroup holds the rows from `first` on of what `own` says, of which
+// there are owners() (heads, mostly). The body of main goes on behind it.
 @compute @workgroup_size(${TX * TY})
 fn main(
   @builtin(workgroup_id) group_id: vec3<u32>,
@@ -7,10 +7,10 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = params.base + group_id.x + group_id.y * groups.x;
-  let own_head = index % own_heads();
+  let own = index % owners();
   let rows = rows_in_use(params.rows, params.extent);
   let own_blocks = (rows + OWN - 1u) / OWN;
-  let own_block = index / own_heads();
+  let own_block = index / owners();
   if (index >= params.workgroups || own_block >= own_blocks) {
     return;
   }

@@ -8,9 +8,17 @@
  */
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { type AttentionShape, headParts, launchFor, mostPairs, pairs } from "./attention_launch.ts";
+import {
+  type AttentionShape,
+  groupParts,
+  headParts,
+  launchFor,
+  mostPairs,
+  pairs,
+} from "./attention_launch.ts";
 import { type AttentionTile, attentionVariants } from "./attention_tile.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
+import { addParts, PLAIN } from "./matmul_sum.ts";
 import { sizeClass, TunableOp } from "./tunable.ts";
 
 export type { AttentionShape } from "./attention_launch.ts";
@@ -168,32 +176,41 @@ function recordBackward(
     mostFlops: 6 * mostPairs(T) * heads * headSize,
   });
 
-  const bind = {
-    key_ranges: keyRanges,
-    qkv: source(rec, qkv, tile),
-    d_o: source(rec, dO, tile),
-    stats,
-    d_qkv: dqkv,
-  };
-  const dispatchKeys = (
-    of: { part?: readonly [from: number, to: number]; values?: boolean },
-    flopsOfPair: number,
-  ) => {
-    const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, ...of });
-    rec.dispatch(kernel, {
-      ...launch,
-      bind,
-      flops: flopsOfPair * pairs(T),
-      mostFlops: flopsOfPair * mostPairs(T),
-    });
-  };
+  const bind = { key_ranges: keyRanges, qkv: source(rec, qkv, tile), d_o: source(rec, dO, tile), stats };
+  const work = (flopsOfPair: number) => ({
+    flops: flopsOfPair * pairs(T),
+    mostFlops: flopsOfPair * mostPairs(T),
+  });
   if (tile.kind === "group") {
-    dispatchKeys({ values: false }, 6 * heads * headSize);
-    dispatchKeys({ values: true }, 4 * heads * headSize);
+    const parts = groupParts(shape, T);
+    for (const values of [false, true]) {
+      const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, of: { values, parts } });
+      const first = (heads + (values ? kvHeads : 0)) * headSize;
+      const partial = parts > 1
+        ? rec.tensor(`${dqkv.name}.partial`, [parts, T, kvHeads * headSize])
+        : undefined;
+      rec.dispatch(kernel, {
+        ...launch,
+        bind: { ...bind, ...(partial ? { partial } : { d_qkv: dqkv }) },
+        ...work((values ? 4 : 6) * heads * headSize),
+      });
+      if (partial) {
+        addParts(rec, {
+          ...{ partial, parts, rows: T, columns: kvHeads * headSize },
+          ...{ first, stride: (heads + 2 * kvHeads) * headSize, extent: qkv.extent },
+          ...{ flags: PLAIN, bind: { result: dqkv } },
+        });
+      }
+    }
     return;
   }
   for (const part of headParts(tile, heads / kvHeads, T)) {
-    dispatchKeys({ part }, 8 * (part[1] - part[0]) * kvHeads * headSize);
+    const { kernel, ...launch } = launchFor(rec, tile, { pass: "dkv", qkv, shape, part });
+    rec.dispatch(kernel, {
+      ...launch,
+      bind: { ...bind, d_qkv: dqkv },
+      ...work(8 * (part[1] - part[0]) * kvHeads * headSize),
+    });
   }
 }
 

@@ -51,6 +51,19 @@ const KERNELS: Record<Pass, { thread: string; group: string }> = {
   dkv: { thread: "attention_dkv", group: "attention_group_dkv" },
 };
 
+/** A large GPU holds about this many workgroups of attention at a time. */
+const WORKGROUPS = 1024;
+
+/** In how many parts a group's query heads are taken: a divisor of the group, the first that gives a GPU enough to do. */
+export function groupParts({ heads, kvHeads, headSize }: AttentionShape, T: number): number {
+  const group = heads / kvHeads;
+  const workgroups = Math.ceil(T / (4 * groupConstants(headSize).TY)) * kvHeads;
+  for (let parts = 1; parts < group; parts++) {
+    if (group % parts === 0 && parts * workgroups >= WORKGROUPS) return parts;
+  }
+  return group;
+}
+
 /** Kernel, constants, parameters and grid of one pass. */
 export function launchFor(
   rec: Recorder,
@@ -61,11 +74,11 @@ export function launchFor(
     shape: AttentionShape;
     /** Of a `dkv` by threads: the heads of a group that it takes. */
     part?: readonly [from: number, to: number];
-    /** Of a `dkv` by workgroups: whether it makes the values' gradient or the keys'. */
-    values?: boolean;
+    /** Of a `dkv` by workgroups: whether it makes the values' gradient or the keys', and in how many parts. */
+    of?: { readonly values: boolean; readonly parts: number };
   },
 ): { kernel: string; constants: Constants; params: Record<string, number>; grid: [number, number] } {
-  const { pass, qkv, shape, part, values } = options;
+  const { pass, qkv, shape, part, of } = options;
   const T = qkv.shape[0]!;
   const names = KERNELS[pass];
   const heads = pass === "dkv" ? shape.kvHeads : shape.heads;
@@ -80,10 +93,10 @@ export function launchFor(
   };
   if (tile.kind === "group") {
     const constants = groupConstants(shape.headSize);
-    const workgroups = Math.max(1, Math.ceil(T / (4 * constants.TY)) * heads);
+    const workgroups = Math.max(1, Math.ceil(T / (4 * constants.TY)) * heads * (of?.parts ?? 1));
     return {
       kernel: names.group,
-      constants: { ...constants, ...(values === undefined ? {} : { VALUES: values }) },
+      constants: { ...constants, ...(of ? { VALUES: of.values ? 1 : 0, PARTS: of.parts } : {}) },
       params: { ...common, workgroups },
       grid: grid1d(rec.gpu, workgroups),
     };

@@ -9,6 +9,7 @@ import type { Recorder } from "../gpu/recorder.ts";
 import { rowWindow, type Tensor } from "../gpu/tensor.ts";
 import { grid1d, NO_EXTENT } from "./grid.ts";
 import { accumulateFlag } from "./matmul_simple.ts";
+import { addParts, PLAIN } from "./matmul_sum.ts";
 import type { Accumulate, MatmulProblem } from "./matmul_problem.ts";
 import { matmulOp } from "./matmul_variants.ts";
 import { asMatrix, bindableRows, type Precision } from "./operand.ts";
@@ -126,14 +127,11 @@ export function biasBackward(
     grid: grid1d(rec.gpu, Math.ceil(splits * columns / 64)),
     flops: rows * columns,
   });
-  rec.dispatch("matmul_sum", {
-    constants: { VEC: 1, BIAS: false, RESIDUAL: false, ACCUMULATE: accumulateFlag(accumulate) },
-    bind: { partial, result: db },
-    params: {
-      ...{ rows: 1, columns, row_extent: NO_EXTENT, result_first: 0, result_stride: columns },
-      ...{ splits, split: SUM_ROWS, depth: rows, depth_extent: extent },
-    },
-    grid: grid1d(rec.gpu, Math.ceil(columns / 64)),
+  addParts(rec, {
+    ...{ partial, rows: 1, columns, first: 0, stride: columns, parts: splits },
+    sum: { depth: rows, split: SUM_ROWS, extent: dy.extent },
+    flags: { ...PLAIN, ACCUMULATE: accumulateFlag(accumulate) },
+    bind: { result: db },
   });
 }
 

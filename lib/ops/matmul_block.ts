@@ -1,7 +1,8 @@
 /** The families of the matrix product for GPUs: blocks through workgroup memory, and few rows for decoding. */
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { grid1d, NO_EXTENT } from "./grid.ts";
+import { grid1d } from "./grid.ts";
+import { addParts } from "./matmul_sum.ts";
 import { epilogueBindings, epilogueFlags } from "./matmul_simple.ts";
 import { formatConstants, LAYOUT, productParams } from "./matmul_tile.ts";
 import type { MatmulProblem } from "./matmul_problem.ts";
@@ -102,19 +103,14 @@ function sumSplits(
   problem: MatmulProblem,
   { partial, splits, split }: { partial: Tensor; splits: number; split: number },
 ): void {
-  const { layout, rows, columns, depth, resultFirst = 0, resultStride = columns } = problem;
-  const extent = problem.extent ?? NO_EXTENT;
-  rec.dispatch("matmul_sum", {
-    constants: { VEC: 1, ...epilogueFlags(problem) },
-    bind: { partial, ...epilogueBindings(problem) },
-    params: {
-      ...{ rows, columns, depth, splits, split },
-      row_extent: layout === "tn" ? NO_EXTENT : extent,
-      depth_extent: layout === "tn" ? extent : NO_EXTENT,
-      result_first: resultFirst,
-      result_stride: resultStride,
-    },
-    grid: grid1d(rec.gpu, Math.ceil(rows * columns / 64)),
+  const { layout, rows, columns, depth, extent, resultFirst: first = 0, resultStride: stride = columns } =
+    problem;
+  addParts(rec, {
+    ...{ partial, rows, columns, first, stride, parts: splits },
+    ...(layout === "tn" ? {} : { extent }),
+    sum: { depth, split, extent: layout === "tn" ? extent : undefined },
+    flags: epilogueFlags(problem),
+    bind: epilogueBindings(problem),
   });
 }
 

@@ -176,6 +176,7 @@ export function attentionBackwardCase(sizes: AttentionSizes): OpCase {
       "attention_dkv",
       "attention_group_dq",
       "attention_group_dkv",
+      "matmul_sum",
     ],
     tensors: () => backwardTensors(sizes),
     record: (rec, t) => {

@@ -29,6 +29,7 @@ const SIZES: readonly AttentionSizes[] = [
   { H: 4, G: 2, K: 64, packing: pairs, window: 13, variant: "image" },
   { H: 4, G: 2, K: 8, packing: pairs, dummies: 3, spare: 9, variant: "group" },
   { H: 6, G: 2, K: 4, packing: pairs, window: 9, variant: "group" },
+  { H: 3, G: 3, K: 64, packing: pairs, spare: 9, variant: "group" }, // groups of one head are not taken apart
   ...[64, 100, 128, 256].map((K) => ({
     H: 2,
     G: 1,
