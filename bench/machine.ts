@@ -10,6 +10,7 @@ import { parseModelConfig } from "../lib/model/families/mod.ts";
 import { planMicroBatch } from "../lib/train/programs.ts";
 import type { Ceiling } from "../lib/tuning/ceiling.ts";
 import { CARDS, type KernelPrediction, type Machine, predictPlan } from "../lib/tuning/machine.ts";
+import { flopsPerDispatch } from "../lib/tuning/pace.ts";
 import { machineOf } from "../lib/tuning/this_machine.ts";
 import { digitsOf } from "./ceiling.ts";
 import type { Report } from "./row.ts";
@@ -41,8 +42,9 @@ export interface CardWork {
 }
 
 /** The steps of a micro-batch of training on a card, on paper. */
-export async function cardPlan({ config, tokens, loraR }: CardWork): Promise<Plan> {
+export async function cardPlan({ gflops }: Machine, { config, tokens, loraR }: CardWork): Promise<Plan> {
   const gpu = nullGpu("gpu", { maxBufferSize: 2 ** 40, maxStorageBufferBindingSize: 2 ** 32 - 4 });
+  gpu.pace.flopsPerDispatch = flopsPerDispatch(gflops);
   const modules = linearModules(config).map(({ name }) => name).filter((name) => name !== "lm_head");
   const lora = loraR > 0 ? { r: loraR, lora_alpha: 2 * loraR, use_rslora: false, modules } : undefined;
   const { plan } = await planMicroBatch(gpu, {
@@ -62,7 +64,7 @@ export async function cardPlan({ config, tokens, loraR }: CardWork): Promise<Pla
 /** Predicts a card's micro-batch. */
 export async function cardSuite(report: Report, card: string, work: CardWork): Promise<void> {
   const machine = CARDS[card]!;
-  const plan = await cardPlan(work);
+  const plan = await cardPlan(machine, work);
   report.note(describe(machine));
   const trained = work.loraR > 0 ? `LoRA of rank ${work.loraR}` : "all weights";
   report.note(

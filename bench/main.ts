@@ -12,6 +12,7 @@ import { matmulSuite } from "./matmul.ts";
 import { opsSuite } from "./ops.ts";
 import { pairsSuite } from "./pairs.ts";
 import { loadMatmulPeers } from "./peer.ts";
+import { setPace } from "../lib/tuning/pace.ts";
 import { applyCached } from "../lib/tuning/prepare.ts";
 import { gpuSuite } from "./gpu.ts";
 import { cardSuite, machineSuite, MISTRAL_7B } from "./machine.ts";
@@ -33,6 +34,7 @@ export async function bench(
     return report.rows;
   }
   const gpu = await openGpu();
+  await setPace(gpu);
   try {
     print(`adapter: ${gpu.name} (${gpu.adapterClass}), ${navigator.hardwareConcurrency} cores`);
     const choices = options.tuned ? (await applyCached(gpu)).size : 0;

@@ -21,6 +21,7 @@ import { trainableTensors } from "../train/freezing.ts";
 import { resolveLora } from "../train/lora.ts";
 import { planTraining, type TrainingMemory } from "../train/memory.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
+import { flopsPerDispatch } from "../tuning/pace.ts";
 import { predictStep, type StepTime, type StepWork } from "../train/step_time.ts";
 import { CARDS } from "../tuning/machine.ts";
 import { applyCached } from "../tuning/prepare.ts";
@@ -95,7 +96,7 @@ export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): P
   const wanted = given.model === undefined ? chosen as Partial<TrainOptions> : training;
   const opened = card === undefined ? await openAdapter(hooks) : undefined;
   const gpu = opened === undefined
-    ? cardOf(CARDS[card!]!.name)
+    ? cardOf(CARDS[card!]!.name, CARDS[card!]!.gflops)
     : memory_gb !== undefined && opened.adapterClass === "software"
     ? cardOf(`a GPU with ${memory_gb} GB`)
     : opened;
@@ -124,10 +125,12 @@ export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): P
 }
 
 /** A GPU that is not here, with what drivers of discrete cards allow: where memory is stated, the CPU's is not meant. */
-function cardOf(name: string): Gpu {
+function cardOf(name: string, gflops?: number): Gpu {
   const max = 2 ** 31 - 1;
   const limits = { maxBufferSize: max, maxStorageBufferBindingSize: max, maxTextureDimension2D: 16384 };
-  return { ...nullGpu("gpu", limits), name };
+  const gpu = nullGpu("gpu", limits);
+  if (gflops !== undefined) gpu.pace.flopsPerDispatch = flopsPerDispatch(gflops);
+  return { ...gpu, name };
 }
 
 /** By the rates of the card's data sheet, else by this adapter's, which are measured. */
@@ -144,7 +147,8 @@ async function predict(gpu: Gpu, card: string | undefined, work: StepWork): Prom
     ...predictStep(work, machine),
     from: card === undefined
       ? `${rates}, measured on this adapter, and the shares of them that kernels usually reach`
-      : `${rates} of its data sheet, and the shares of them that kernels are thought to reach; nothing ran on it`,
+      : `${rates}, as much of its data sheet as the card that was measured reaches, and the shares of them that kernels ` +
+        "reached there; nothing ran on it",
   };
 }
 

@@ -24,6 +24,18 @@ export interface Limits {
 /** Which family of kernel variants is tried first. */
 export type AdapterClass = "software" | "gpu";
 
+/**
+ * Watchdogs of display drivers (2 seconds on Windows) look at single dispatches and submits, so these are bounded where
+ * kernels can be cut; but a piece should still be a few waves of workgroups, which on a large GPU is much work.
+ */
+export interface Pace {
+  /** FLOP of a dispatch at most; a submit holds twice as many. */
+  flopsPerDispatch: number;
+}
+
+/** As long as nothing is known of a GPU's speed: a second on one that makes 100 GFLOP/s of the kernels. */
+const UNKNOWN_PACE: Readonly<Record<AdapterClass, number>> = { software: Infinity, gpu: 1e11 };
+
 /** An adapter and its device; passed explicitly, never global. */
 export interface Gpu {
   /** Null for planning only. */
@@ -36,6 +48,8 @@ export interface Gpu {
   readonly choices: KernelChoices;
   /** What its timestamps are worth, see `stopwatch.ts`. */
   readonly clock: DeviceClock;
+  /** How much work is handed over at a time. */
+  readonly pace: Pace;
   /** Errors that WebGPU reported outside any error scope; `checkErrors` throws the first. */
   readonly errors: string[];
   /** Compiled pipelines by label; filled by `shader.ts`. */
@@ -93,6 +107,7 @@ export async function openGpu(): Promise<Gpu> {
   );
   const device = await requestDevice(adapter, features, requiredLimits);
   const info = adapter.info;
+  const adapterClass = looksLikeSoftware(info) ? "software" : "gpu";
   const errors: string[] = [];
   device.addEventListener("uncapturederror", (event) => {
     errors.push((event as GPUUncapturedErrorEvent).error.message);
@@ -101,7 +116,8 @@ export async function openGpu(): Promise<Gpu> {
     device,
     name: info.description || info.device || `${info.vendor} ${info.architecture}`.trim() ||
       "unnamed adapter",
-    adapterClass: looksLikeSoftware(info) ? "software" : "gpu",
+    adapterClass,
+    pace: { flopsPerDispatch: UNKNOWN_PACE[adapterClass] },
     limits: readLimits(device.limits),
     features,
     choices: new KernelChoices(),
@@ -138,6 +154,7 @@ export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limi
     device: null,
     name: "no device (planning only)",
     adapterClass,
+    pace: { flopsPerDispatch: UNKNOWN_PACE[adapterClass] },
     limits: {
       maxBufferSize: 2 ** 31 - 1,
       maxStorageBufferBindingSize: 128 * 2 ** 20,
@@ -161,10 +178,10 @@ export function nullGpu(adapterClass: AdapterClass = "gpu", limits: Partial<Limi
   };
 }
 
-/** A null Gpu that plans what `gpu` would run: its limits, its features and a copy of its kernel choices. */
+/** A null Gpu that plans what `gpu` would run: its limits, features and pace, and a copy of its kernel choices. */
 export function planningGpu(gpu: Gpu): Gpu {
   const choices = new KernelChoices(gpu.choices);
-  return { ...nullGpu(gpu.adapterClass, gpu.limits), features: gpu.features, choices };
+  return { ...nullGpu(gpu.adapterClass, gpu.limits), features: gpu.features, pace: gpu.pace, choices };
 }
 
 /** The device, or an error for a null Gpu. */

@@ -11,9 +11,6 @@ import { tickNanoseconds } from "./stopwatch.ts";
 import type { Tensor } from "./tensor.ts";
 import { createTexture, textureBytes } from "./texture.ts";
 
-/** Limits how much work one submit holds: very long command buffers trip the watchdogs of display drivers. */
-const FLOPS_PER_SUBMIT = { software: Infinity, gpu: 2e11 };
-
 interface Ready {
   readonly pipeline?: GPUComputePipeline;
   readonly group?: GPUBindGroup;
@@ -58,7 +55,7 @@ export class Plan implements PlanView {
   /** Encodes and submits every step; returns without waiting. */
   submit(): void {
     const device = requireDevice(this.gpu);
-    const max = FLOPS_PER_SUBMIT[this.gpu.adapterClass];
+    const max = 2 * this.gpu.pace.flopsPerDispatch;
     let encoder = device.createCommandEncoder({ label: this.name });
     let pass: GPUComputePassEncoder | undefined;
     let flops = 0;

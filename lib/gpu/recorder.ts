@@ -62,13 +62,6 @@ export type Step =
   | { readonly kind: "copy"; readonly scope: string; readonly source: Tensor; readonly target: Tensor }
   | { readonly kind: "clear"; readonly scope: string; readonly target: Tensor };
 
-/**
- * Work of one dispatch at most, where the kernel can be cut: watchdogs of display drivers (2 seconds on Windows) look at
- * single dispatches, and a small GPU makes about 100 GFLOP/s of these kernels. Large GPUs want no smaller pieces: a
- * piece should still be a few waves of workgroups.
- */
-const FLOPS_PER_DISPATCH = { software: Infinity, gpu: 1e11 };
-
 /** See the module's description. */
 export class Recorder {
   readonly steps: Step[] = [];
@@ -76,7 +69,7 @@ export class Recorder {
   readonly prepared: Recorder | undefined;
   /** Whether what is recorded here lies in memory of its own. */
   readonly lasting: boolean = false;
-  /** A dispatch of more is recorded in pieces. */
+  /** A dispatch of more is recorded in pieces, see `Pace`. */
   flopsPerDispatch: number;
   #scopes: string[] = [];
   #versions = new Map<Tensor, number>();
@@ -93,7 +86,7 @@ export class Recorder {
     options: { readonly prepared?: Recorder | undefined } = {},
   ) {
     this.prepared = options.prepared;
-    this.flopsPerDispatch = FLOPS_PER_DISPATCH[gpu.adapterClass];
+    this.flopsPerDispatch = gpu.pace.flopsPerDispatch;
   }
 
   /** A virtual tensor. */

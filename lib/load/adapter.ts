@@ -3,11 +3,13 @@
  */
 import type { RunHooks } from "../events.ts";
 import { closeGpu, type Gpu, openGpu } from "../gpu/device.ts";
+import { setPace } from "../tuning/pace.ts";
 import { applyCached } from "../tuning/prepare.ts";
 
 /** Opens the adapter and says which one it is. */
 export async function openAdapter({ onEvent }: RunHooks): Promise<Gpu> {
   const gpu = await openGpu();
+  await setPace(gpu);
   const kind = gpu.adapterClass === "software"
     ? " (a software adapter: no GPU was found, computing on the CPU)"
     : "";

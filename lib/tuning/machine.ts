@@ -24,14 +24,24 @@ export interface Machine {
   readonly launchUs: number;
 }
 
+/** Of its data sheet's rates the H100 reaches so much, in multiply-adds (59.5 TFLOP/s) as in copies (2,980 GB/s). */
+const OF_SHEET = 0.89;
+
 const card = (name: string, gflops: number, gbytes: number, units: number): Machine => {
-  return { name, adapterClass: "gpu", gflops, gbytes, units, launchUs: 4 };
+  return {
+    name,
+    adapterClass: "gpu",
+    gflops: OF_SHEET * gflops,
+    gbytes: OF_SHEET * gbytes,
+    units,
+    launchUs: 4,
+  };
 };
 
 /**
- * Cards by name, from their vendors' data sheets. AMD's rates count dual issue, which only some instructions allow;
- * Apple publishes none: 40 cores of 128 lanes at about 1.8 GHz. A launch of 4 µs is what a barrier between dependent
- * dispatches is said to cost.
+ * Cards by name, from their vendors' data sheets, as far as the one that was measured reaches its own. AMD's rates count
+ * dual issue, which only some instructions allow; Apple publishes none: 40 cores of 128 lanes at about 1.8 GHz. A launch
+ * of 4 µs is what a barrier between dependent dispatches is said to cost.
  */
 export const CARDS: Readonly<Record<string, Machine>> = {
   h100: card("NVIDIA H100 SXM", 66_900, 3350, 132),
@@ -42,22 +52,25 @@ export const CARDS: Readonly<Record<string, Machine>> = {
 };
 
 /**
- * Shares of the ceilings that a family of kernels reaches where it fills the machine. Arithmetic on GPUs: read off the
- * compiled text (25 to 38 % of blocks of 128, 10 to 20 % of attention), not measured. On software adapters: measured on
- * llvmpipe (bench/RESULTS.md).
+ * Shares of the ceilings that a family of kernels reaches where it fills the machine: measured on an H100 and on llvmpipe
+ * (bench/RESULTS.md). Of the kernels for other adapters on GPUs, and of those for GPUs on others, they are estimates.
  */
 const ARITHMETIC: readonly (readonly [kernel: RegExp, shares: Readonly<Record<AdapterClass, number>>])[] = [
-  [/^matmul_block .*BM=128/, { gpu: 0.31, software: 0.1 }],
-  [/^matmul_block/, { gpu: 0.22, software: 0.1 }],
+  // Blocks' values are unpacked once for each block of the result.
+  [/^matmul_block .*RIGHT=[345] .*TM=8/, { gpu: 0.5, software: 0.1 }],
+  [/^matmul_block .*TM=8/, { gpu: 0.66, software: 0.1 }],
+  [/^matmul_block/, { gpu: 0.35, software: 0.1 }],
   [/^matmul_tile/, { gpu: 0.2, software: 0.6 }],
   [/^matmul_rows/, { gpu: 0.2, software: 0.1 }],
   [/^matmul_simple/, { gpu: 0.06, software: 0.1 }],
-  [/^attention_group/, { gpu: 0.15, software: 0.03 }],
+  [/^attention_group/, { gpu: 0.35, software: 0.03 }],
   [/^attention(?!_stats)/, { gpu: 0.08, software: 0.35 }],
 ];
 const OTHER_ARITHMETIC = { gpu: 0.3, software: 0.05 };
-/** Point-wise kernels are estimated to reach 65 to 85 % of a GPU's bandwidth. */
-const MEMORY = { gpu: 0.75, software: 0.6 };
+/** Of the copy bandwidth: point-wise kernels 95 to 98 % on an H100, kernels that reduce rows 69 to 79 %. */
+const MEMORY = { gpu: 0.95, software: 0.6 };
+const MEMORY_OF_ROWS = { gpu: 0.73, software: 0.6 };
+const OF_ROWS = /^(norm|logprob)/;
 
 /** Threads that a unit holds at a time: kernels with many accumulators leave room for few. */
 const THREADS = { heavy: 512, light: 2048 };
@@ -94,7 +107,8 @@ export function predict(step: Step, machine: Machine): Prediction | undefined {
   const fill = waves / Math.ceil(waves);
   const share = (ARITHMETIC.find(([kernel]) => kernel.test(label))?.[1] ?? OTHER_ARITHMETIC)[adapterClass];
   const arithmetic = step.flops / (gflops * share * fill) / 1e6;
-  const memory = bytes / (gbytes * MEMORY[adapterClass] * Math.min(1, waves / MEMORY_FILL)) / 1e6;
+  const bandwidth = gbytes * (OF_ROWS.test(label) ? MEMORY_OF_ROWS : MEMORY)[adapterClass];
+  const memory = bytes / (bandwidth * Math.min(1, waves / MEMORY_FILL)) / 1e6;
   const launch = launchUs / 1000;
   const work = Math.max(arithmetic, memory);
   const bound = work < launch ? "launch" : arithmetic > memory ? "arithmetic" : "memory";
