@@ -49,7 +49,7 @@ const planShape: ShapeOf<Own> = {
         "GPU it is that of a GPU with so much memory",
     ),
     card: z.enum(Object.keys(CARDS) as [string, ...string[]]).optional().describe(
-      "plan for a card that is not here; its rates are those of its data sheet",
+      "plan for a card that is not here; its rates are taken from its data sheet",
     ),
     json: z.boolean().default(false).describe("print one JSON object"),
   }),
