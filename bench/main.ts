@@ -66,8 +66,15 @@ async function runSuite(
   name: SuiteName,
   { report, options, ceiling }: { report: Rows; options: BenchOptions; ceiling: Ceiling | undefined },
 ): Promise<void> {
-  const { rounds, model, data, rows, max_length, batch_size } = options;
-  const given = { rows, max_length, batch_size, ...(model ? { model } : {}), ...(data ? { data } : {}) };
+  const { rounds, model, data, rows, max_length, batch_size, lora_r } = options;
+  const given = {
+    rows,
+    max_length,
+    batch_size,
+    lora_r,
+    ...(model ? { model } : {}),
+    ...(data ? { data } : {}),
+  };
   const python = options.peers && options.python ? { python: options.python } : {};
   const compared = { rounds, ceiling: ceiling! }; // there for the suites that are compared with it
   switch (name) {

@@ -42,7 +42,8 @@ Suites: ${USUAL.join(", ")} (all of these without any), gpu, machine
   --only REGEXP      gpu: the lines whose title matches
   --card NAME        machine: a card instead of this adapter: ${Object.keys(CARDS).join(", ")}
   --tokens N         machine with --card: tokens of a micro-batch (2048)
-  --lora-r N         machine with --card: rank of the adapters; 0: all weights are trained (16)
+  --lora-r N         pairs: rank of adapters on every linear layer; 0: all weights are trained (0)
+                     machine with --card: the same (16)
   --peers            matmul: beside tfjs and jax-js on the same adapter; they are fetched from npm
   --python PATH      with --peers: a Python with torch, transformers and trl; pairs and generate beside them
   --model DIR        step, pairs, generate, startup, machine: the model; without it the built-in one
@@ -143,7 +144,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     shapes: (flags.get("shape") ?? []).map(readShape),
     card,
     tokens: number("tokens", 2048),
-    lora_r: number("lora-r", 16, 0),
+    lora_r: number("lora-r", card === undefined ? 0 : 16, 0),
     only: readPattern(text("only")),
   };
 }

@@ -62,21 +62,23 @@ export interface PairsOptions {
 
 export async function pairsSuite(gpu: Gpu, report: Report, options: PairsOptions): Promise<void> {
   const trl = await wholeEpochs(gpu, report, options);
-  await switchedOff(gpu, report, options);
+  // what the savings bring does not depend on what is trained
+  if (options.workload.loraR === 0) await switchedOff(gpu, report, options);
   if (options.memory !== false) await reportMemory(report, options, trl);
 }
 
 /** All rows, in float32 and with bf16 inputs, beside TRL. */
 async function wholeEpochs(gpu: Gpu, report: Report, options: PairsOptions): Promise<TrlBest | undefined> {
   const { rounds, workload, python } = options;
+  const layouts = workload.loraR > 0 ? WHOLE.slice(0, 1) : WHOLE;
   const runners: Runner[] = [];
-  for (const { layout } of WHOLE) runners.push(await createRunner(gpu, workload, layout));
+  for (const { layout } of layouts) runners.push(await createRunner(gpu, workload, layout));
   const trl = python ? await startTrl(python, options) : [];
-  const rates = WHOLE.map((): number[] => []);
+  const rates = layouts.map((): number[] => []);
   const theirs = trl.map((): TrlRound[] => []);
   const pairs = workload.examples.length;
   for (let round = -1; round < rounds; round++) {
-    for (const [i, { layout }] of WHOLE.entries()) {
+    for (const [i, { layout }] of layouts.entries()) {
       const seconds = await runSteps(runners[i]!, layout);
       if (round >= 0) rates[i]!.push(pairs / seconds);
     }
@@ -86,8 +88,10 @@ async function wholeEpochs(gpu: Gpu, report: Report, options: PairsOptions): Pro
     }
   }
   for (const peer of trl) await peer.end();
-  const best = reportTrl(report, theirs, { pairs });
-  for (const [i, { name }] of WHOLE.entries()) {
+  const trained = trainedBy(workload);
+  const best = reportTrl(report, theirs, { pairs, trained });
+  for (const [i, { name: precision }] of layouts.entries()) {
+    const name = precision + trained;
     const { tokens, rowTokens, microBatches } = runners[i]!;
     const row = {
       case: `${workload.name} ${name} (${pairs} pairs, ${tokens} of ${rowTokens} tokens, ` +
@@ -103,10 +107,17 @@ async function wholeEpochs(gpu: Gpu, report: Report, options: PairsOptions): Pro
       samples: tokenRates,
     });
   }
-  const [, error] = await gradientErrors(gpu, runners, WHOLE);
-  report.add({ case: `${workload.name} bf16: ${DIFFERENCE}`, unit: "relative", value: error! });
+  const [, error] = await gradientErrors(gpu, runners, layouts);
+  if (error !== undefined) {
+    report.add({ case: `${workload.name} bf16: ${DIFFERENCE}`, unit: "relative", value: error });
+  }
   for (const runner of runners) runner.destroy();
   return best;
+}
+
+/** What is trained, where it is not all weights. */
+function trainedBy({ loraR }: Workload): string {
+  return loraR > 0 ? `, LoRA r ${loraR}` : "";
 }
 
 /** The first step, with each saving switched off in turn. */
@@ -151,7 +162,7 @@ async function gradientErrors(
     const rows = runner.steps[0]!;
     runner.engine.accumulate(workOf(runner, rows, layouts[i]!.layout), stepNumbers());
     const shards: Float32Array[] = [];
-    for (const { grad } of runner.params.shards) shards.push(await readTensor(gpu, grad!));
+    for (const { grad } of runner.params.shards) if (grad) shards.push(await readTensor(gpu, grad));
     gradients.push(shards);
   }
   const first = gradients[0]!;
@@ -175,6 +186,7 @@ async function startTrl(python: string, { workload, given }: PairsOptions): Prom
       ...["--model", workload.model.path, "--data", workload.dataPath],
       ...["--rows", String(given.rows), "--max-length", String(workload.maxLength)],
       ...["--batch-size", String(workload.batchSize), "--micro", String(micro)],
+      ...["--lora-r", String(workload.loraR)],
     ]);
     await peer.read();
     peers.push(peer);
@@ -185,13 +197,15 @@ async function startTrl(python: string, { workload, given }: PairsOptions): Prom
 function reportTrl(
   report: Report,
   rounds: readonly (readonly TrlRound[])[],
-  { pairs }: { pairs: number },
+  { pairs, trained }: { pairs: number; trained: string },
 ): TrlBest | undefined {
   const results = rounds.map((list, i) => {
     const rates = list.map((round) => round.pairs / round.seconds);
     const peakMb = Math.max(...list.map((round) => round.peak_mb));
     report.add({
-      case: `TRL DPOTrainer f32, micro-batch ${TRL_MICRO[i]} (${list[0]!.pairs} of our ${pairs} pairs)`,
+      case: `TRL DPOTrainer f32${trained}, micro-batch ${TRL_MICRO[i]} (${
+        list[0]!.pairs
+      } of our ${pairs} pairs)`,
       unit: "pairs/s",
       samples: rates,
     });
@@ -215,12 +229,17 @@ async function reportMemory(
     const flags = given.model && given.data
       ? ["--model", given.model, "--data", rows, "--max-length", String(given.max_length)]
       : [];
-    value = await childPeakMb([...flags, "--batch-size", String(workload.batchSize), "--max-steps", "5"]);
+    const batch = ["--batch-size", String(workload.batchSize), "--lora-r", String(workload.loraR)];
+    value = await childPeakMb([...flags, ...batch, "--max-steps", "5"]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
   if (value === undefined) return report.note("peak resident memory is read from /proc, which is not here");
-  const row = { case: `${workload.name} f32: peak resident memory of deno task train`, unit: "MB", value };
+  const row = {
+    case: `${workload.name} f32${trainedBy(workload)}: peak resident memory of deno task train`,
+    unit: "MB",
+    value,
+  };
   report.add(trl ? { ...row, peer: "TRL", peer_value: trl.peakMb } : row);
 }
 

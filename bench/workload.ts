@@ -9,6 +9,7 @@ import type { ModelConfig } from "../lib/model/config.ts";
 import { createParams, destroyParams, type ParamStore } from "../lib/model/params.ts";
 import { type StepNumbers, TrainEngine } from "../lib/train/engine.ts";
 import { loadWeights, type OpenModel, openModel, openTokenizer } from "../lib/load/model.ts";
+import { resolveLora, startAdapters } from "../lib/train/lora.ts";
 import { planStep, type RowSet, type StepPlan, tokenTotal } from "../lib/train/step.ts";
 import { Scorer } from "../lib/train/scorer.ts";
 import { knownReferences, type Packing, scoreExamples } from "../lib/train/reference.ts";
@@ -21,6 +22,8 @@ export interface WorkloadOptions {
   readonly rows: number;
   readonly max_length: number;
   readonly batch_size: number;
+  /** Rank of the adapters that are trained; 0 or nothing: all weights are. */
+  readonly lora_r?: number;
 }
 
 /** Rows, tokenised, and the model's open files. */
@@ -31,6 +34,7 @@ export interface Workload {
   readonly examples: readonly Example[];
   readonly batchSize: number;
   readonly maxLength: number;
+  readonly loraR: number;
 }
 
 /** Opens the given model and rows, or the built-in ones. */
@@ -44,7 +48,15 @@ export async function openWorkload(options: WorkloadOptions): Promise<Workload> 
   const set = await loadExamples(dataPath, { tokenizer, maxLength, kinds: ["pair"] });
   const examples = set.examples.filter(({ index }) => index < options.rows);
   const name = modelPath.replace(/\/+$/, "").split("/").slice(-2).join("/");
-  return { name, dataPath, model, examples, batchSize: options.batch_size, maxLength };
+  return {
+    name,
+    dataPath,
+    model,
+    examples,
+    batchSize: options.batch_size,
+    maxLength,
+    loraR: options.lora_r ?? 0,
+  };
 }
 
 /** One way to compute the steps. */
@@ -83,8 +95,8 @@ const OBJECTIVE = createObjective({ loss_type: "mipo", beta: 10 });
 
 /** Builds an engine for a workload; weights and reference sums come along. */
 export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FULL): Promise<Runner> {
-  const { model, examples, batchSize } = work;
-  const params = await loadWeights(gpu, model, { trainable: true });
+  const { examples, batchSize } = work;
+  const params = await startParams(gpu, work);
   const packing = packingOf(work, layout);
   const setup = { params, positions: work.maxLength, capacity: packing.shape, compute: layout.compute };
   const scorer = await Scorer.create(gpu, setup);
@@ -120,6 +132,14 @@ export async function createRunner(gpu: Gpu, work: Workload, layout: Layout = FU
       destroyParams(params);
     },
   };
+}
+
+/** The weights as training starts from them: all trained, or frozen below new adapters on every linear layer. */
+async function startParams(gpu: Gpu, { model, loraR }: Workload): Promise<ParamStore> {
+  const lora = resolveLora({ lora_r: loraR, use_rslora: false }, model);
+  if (!lora) return await loadWeights(gpu, model, { trainable: true });
+  const base = await loadWeights(gpu, model, { trainable: false, dtype: "auto" });
+  return await startAdapters(gpu, base, { policy: model, lora, seed: 42 });
 }
 
 function stepsOf(count: number, batchSize: number): number[][] {

@@ -76,6 +76,22 @@ Deno.test("step and pairs train on rows, and a saving that is switched off leave
   for (const { case: name, value } of differences) assert(value < 1e-5, `${name}: ${value}`);
 });
 
+Deno.test("pairs trains adapters on frozen weights", async () => {
+  const gpu = await testGpu();
+  const lora = { ...given, lora_r: 4 };
+  const workload = await openWorkload(lora);
+  const rows = await collect(
+    "pairs",
+    (report) => pairsSuite(gpu, report, { rounds: 1, workload, given: lora, memory: false }),
+  );
+  assertEquals(rows.map(({ unit }) => unit), ["pairs/s", "tokens/s"]);
+  for (const row of rows) assert(row.case.includes("LoRA r 4") && row.value > 0, row.case);
+  const runner = await createRunner(gpu, workload);
+  const trained = runner.params.shards.filter(({ grad }) => grad);
+  assertEquals(trained.length > 0 && trained.length < runner.params.shards.length, true);
+  runner.destroy();
+});
+
 Deno.test("length and generate report every length and batch", async () => {
   const gpu = await testGpu();
   const lengths = [8, 16];

@@ -20,6 +20,7 @@ parser.add_argument("--max-length", type=int, default=1024)
 parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--micro", type=int, default=1)
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--lora-r", type=int, default=0, help="rank of PEFT's adapters on every linear layer; 0: none")
 args = parser.parse_args()
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -94,7 +95,14 @@ config = DPOConfig(
     dataloader_pin_memory=False,
 )
 clock = Clock()
+adapters = {}
+if args.lora_r > 0:
+    from peft import LoraConfig
+
+    sizes = dict(r=args.lora_r, lora_alpha=2 * args.lora_r)
+    adapters = dict(peft_config=LoraConfig(**sizes, target_modules="all-linear", task_type="CAUSAL_LM"))
 trainer = DPOTrainer(
+    **adapters,
     model=model,
     args=config,
     train_dataset=Dataset.from_list(rows),
