@@ -79,6 +79,12 @@ function spellOut(
     const equals = arg.indexOf("=");
     const name = arg.slice(2, equals < 0 ? undefined : equals).replaceAll("_", "-");
     const kind = takes.get(name);
+    if (equals < 0 && name.startsWith("no-") && takes.get(name.slice(3)) === "list") {
+      // A list of what may be false: parseArgs negates no lists.
+      given.add(name.slice(3));
+      spelled.push(`--${name.slice(3)}=false`);
+      continue;
+    }
     if (given.has(name) && kind !== "list") refuse(`--${name} is given twice.`);
     given.add(name);
     const next = args[i + 1];

@@ -1,6 +1,7 @@
 /** The command line: arguments, config files, exit statuses, signals, standard output and error. */
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { inspectOptions } from "../../lib/commands/inspect.ts";
+import { sweepOptions } from "../../lib/commands/sweep.ts";
 import { trainOptions } from "../../lib/commands/train.ts";
 import { readConfig } from "../../lib/options/config_file.ts";
 import { InputError } from "../../lib/errors.ts";
@@ -62,6 +63,22 @@ Deno.test("cli: flags, switches, equals signs and one config file", () => {
   assertEquals(read("--resume", "--strict").flags, { resume: true, strict: true });
   assertEquals(read("--resume", "runs/a/checkpoint-3").flags, { resume: "runs/a/checkpoint-3" });
   assertEquals(read("--no-resume").flags, { resume: false });
+  // Of a sweep every option takes a list, switches too.
+  assertEquals(readArguments(["--no-tune", "--shuffle", "--seed", "1,2"], sweepOptions).flags, {
+    tune: "false",
+    shuffle: true,
+    seed: "1,2",
+  });
+  assertEquals(sweepOptions.given({ flags: { output_dir: "s", tune: "false", shuffle: true } }) as object, {
+    output_dir: "s",
+    tune: [false],
+    shuffle: true,
+  });
+  assertThrows(
+    () => trainOptions.given({ flags: read("--no-loss-type").flags }),
+    InputError,
+    "loss_type (--loss-type) is",
+  );
   assertEquals(read("--max-steps", "--seed", "1").flags, { max_steps: true, seed: "1" });
   assertEquals(read("--prompt_length=7").flags, { prompt_length: "7" });
   assertEquals(read("--shuffle", "false").flags, { shuffle: false });
