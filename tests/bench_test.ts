@@ -89,6 +89,10 @@ Deno.test("pairs trains adapters on frozen weights", async () => {
   const runner = await createRunner(gpu, workload);
   const trained = runner.params.shards.filter(({ grad }) => grad);
   assertEquals(trained.length > 0 && trained.length < runner.params.shards.length, true);
+  const work = workOf(runner, runner.steps[0]!, FULL);
+  const { profile } = await profileStep(runner.engine, work, { numbers: stepNumbers(), rounds: 1 });
+  const operations = profileText(profile).split("\n").filter((line) => line.includes("k_proj.lora_B.weight"));
+  assertEquals(operations.length, 1, "each layer's adapters stand by themselves");
   runner.destroy();
 });
 

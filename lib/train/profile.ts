@@ -196,9 +196,10 @@ export function profileText(profile: StepProfile): string {
   ].join("\n");
 }
 
-/** Layers are alike: their numbers are left out. */
+/** Layers are alike: their numbers are left out, of adapters' tensors too. */
 function plain(text: string): string {
-  return text.replace(/layer \d+/g, "layers").replace(/shard \d+/g, "shards").replace(/\[\d+…\]/g, "");
+  return text.replace(/layer \d+/g, "layers").replace(/\blayers\.\d+/g, "layers")
+    .replace(/shard \d+/g, "shards").replace(/\[\d+…\]/g, "");
 }
 
 interface Group {
