@@ -1,4 +1,5 @@
 /** Times of plans: from timestamps where the adapter has them, else from batches of at least 20 ms. */
+import { wake } from "../lib/gpu/awake.ts";
 import { readBuffer } from "../lib/gpu/device.ts";
 import type { Plan } from "../lib/gpu/plan.ts";
 import { tickNanoseconds } from "../lib/gpu/stopwatch.ts";
@@ -7,20 +8,13 @@ import { median } from "./row.ts";
 /** A batch that is timed by the wall clock takes at least this long: in Deno a wait alone takes 11 ms. */
 const BATCH_MS = 20;
 
-/** A GPU that waited for the host runs at a fraction of its clock; after so many milliseconds of work it is awake. */
-const AWAKE_MS = 50;
-/** What is submitted to wake it, at most. */
-const MAX_SUBMITS = 2000;
-
 /** Milliseconds of every dispatch of a plan, once (0 for copies), or of the whole plan as one number. */
 export async function timeOnce(plan: Plan): Promise<number[]> {
   if (await tickNanoseconds(plan.gpu) !== null) {
     const stamped = async () => [...await plan.time()].map((ns) => ns / 1e6);
     const first = await stamped();
     if (plan.gpu.adapterClass === "software") return first;
-    const ms = first.reduce((sum, step) => sum + step, 0);
-    // Nothing waits in between, so the stamps that follow are those of a GPU that is awake.
-    for (let i = Math.min(MAX_SUBMITS, AWAKE_MS / Math.max(ms, 1e-3)); i > 0; i--) plan.submit();
+    wake(plan, first.reduce((sum, step) => sum + step, 0));
     return await stamped();
   }
   for (let count = 1;; count *= 2) {

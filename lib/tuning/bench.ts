@@ -1,6 +1,7 @@
 /**
  * One tuned problem on the adapter: its tensors, the check against variant 0, and batches of a candidate's work.
  */
+import { wake } from "../gpu/awake.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
@@ -121,6 +122,7 @@ export class Bench {
       const lap = await this.#lap(once);
       spent += performance.now() - start;
       if (lap.ms < best.ms) best = lap;
+      if (i === 0) wake(once.plan, lap.ms);
     }
     return { ...best, ms: Math.max(best.ms, 1e-4) };
   }
