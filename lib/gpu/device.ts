@@ -216,6 +216,38 @@ export function createBuffer(gpu: Gpu, sizeBytes: number, label: string): GPUBuf
   return requireDevice(gpu).createBuffer({ label, size, usage: TENSOR_USAGE() });
 }
 
+/**
+ * Maps a buffer for reading once the GPU is done with what was submitted before. Throws an InputError where the GPU was
+ * lost on the way: WebGPU then only says that something is not valid.
+ */
+export async function mapForReading(gpu: Gpu, buffer: GPUBuffer): Promise<void> {
+  try {
+    await buffer.mapAsync(GPUMapMode.READ);
+  } catch (error) {
+    const lost = await lossOf(requireDevice(gpu));
+    if (lost === undefined) throw error;
+    throw new InputError(
+      `The adapter ${gpu.name} was lost while it worked (${
+        lost.message || lost.reason
+      }): its driver was reset, or ` +
+        "memory ran out. What a run had saved stays: --resume goes on from its last checkpoint.",
+    );
+  }
+}
+
+/** How long after a failure the loss that it came of is waited for, in milliseconds. */
+const LOSS_MS = 200;
+
+async function lossOf(device: GPUDevice): Promise<GPUDeviceLostInfo | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), LOSS_MS));
+  try {
+    return await Promise.race([device.lost, patience]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Reads a range of a buffer back. One call costs one wait (about 11 ms in Deno). */
 export async function readBuffer(
   gpu: Gpu,
@@ -229,7 +261,7 @@ export async function readBuffer(
   encoder.copyBufferToBuffer(buffer, range.offset, staging, 0, size);
   device.queue.submit([encoder.finish()]);
   try {
-    await staging.mapAsync(GPUMapMode.READ);
+    await mapForReading(gpu, staging);
     checkErrors(gpu);
     return staging.getMappedRange().slice(0, range.sizeBytes);
   } finally {

@@ -2,7 +2,7 @@
  * Forward only: the summed log-probability of every completion of a batch, as a sealed plan.
  */
 import type { Batch } from "../data/batch.ts";
-import { checkErrors, type Gpu, requireDevice } from "../gpu/device.ts";
+import { checkErrors, type Gpu, mapForReading, requireDevice } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Extent, residentTensor, type Tensor } from "../gpu/tensor.ts";
@@ -46,7 +46,7 @@ export class Readback {
     const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(this.source.place!.buffer!, 0, this.#staging, 0, this.source.sizeBytes);
     device.queue.submit([encoder.finish()]);
-    await this.#staging.mapAsync(GPUMapMode.READ);
+    await mapForReading(this.gpu, this.#staging);
     const copy = this.#staging.getMappedRange().slice(0);
     this.#staging.unmap();
     checkErrors(this.gpu);

@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../lib/errors.ts";
+import type { TrainEvent } from "../../lib/events.ts";
 import type { TrainOptions } from "../../lib/train/options.ts";
 import { describeTraining } from "../../lib/commands/describe.ts";
 import { train, trainOptions } from "../../lib/commands/train.ts";
@@ -73,6 +74,29 @@ Deno.test("an interrupted run leaves a checkpoint, and goes on from there to the
     const rest = await train({ ...base, output_dir: `${dir}/cut`, resume: true });
     assertEquals(timeless(rest.metrics), timeless(whole.metrics));
     assertEquals(await weightsOf(`${dir}/cut`), await weightsOf(`${dir}/whole`));
+  }));
+
+Deno.test("a GPU that is lost ends the run with what to do, and its checkpoint goes on to the same end", () =>
+  inTempDir(async (dir) => {
+    const options = { ...base, save_steps: 1 };
+    const whole = await train({ ...options, output_dir: `${dir}/whole` });
+    const { requestDevice } = GPUAdapter.prototype;
+    let device: GPUDevice | undefined;
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      return device = await requestDevice.call(this, descriptor);
+    };
+    try {
+      // What a driver's reset does, as far as a program can do it.
+      const lose = (event: TrainEvent) =>
+        event.type === "step" && event.metrics.step === 2 && device!.destroy();
+      const run = train({ ...options, output_dir: `${dir}/lost` }, { onEvent: lose });
+      await assertRejects(() => run, InputError, "was lost while it worked");
+    } finally {
+      GPUAdapter.prototype.requestDevice = requestDevice;
+    }
+    const rest = await train({ ...options, output_dir: `${dir}/lost`, resume: true });
+    assertEquals(timeless(rest.metrics), timeless(whole.metrics));
+    assertEquals(await weightsOf(`${dir}/lost`), await weightsOf(`${dir}/whole`));
   }));
 
 Deno.test("a run's directory holds what the contract names", () =>
