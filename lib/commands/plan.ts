@@ -251,7 +251,10 @@ export function planText(
     ...parts,
     `${count(tokens)} tokens at a time; ${(flop / 1e12).toPrecision(3)} TFLOP a step`,
     predictionText(prediction),
-    ...(fits === undefined ? [] : [fits ? "it fits" : "it does not fit"]),
+    // nvidia-smi beside the plan of four runs on an H100 (bench/RESULTS.md)
+    ...(fits === undefined ? [] : [
+      fits ? "it fits; beside it a card's driver takes some 0.3 to 0.45 GB of its own" : "it does not fit",
+    ]),
     ...(advice.length === 0 ? [] : [
       "less is taken with",
       ...advice.map(({ option, value, total }) => `  ${option} ${value}: ${giga(total)}`),
