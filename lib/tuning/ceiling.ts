@@ -14,11 +14,18 @@ export class Ceiling {
   readonly #fma: Timer;
   readonly #copy: Timer;
 
-  /** `small`: a size for tests; `copyBytes`: of what is copied, by default far more than caches hold. */
-  constructor(gpu: Gpu, { small = false, copyBytes }: { small?: boolean; copyBytes?: number } = {}) {
+  /**
+   * `small`: a size for tests; `pieces`: a dispatch of multiply-adds is so many times shorter than the 200 GFLOP that
+   * fill a large GPU, and on one that is slow no case for a watchdog; `copyBytes`: of what is copied, by default far more
+   * than caches hold.
+   */
+  constructor(
+    gpu: Gpu,
+    { small = false, pieces = 1, copyBytes }: { small?: boolean; pieces?: number; copyBytes?: number } = {},
+  ) {
     const many = gpu.adapterClass === "gpu";
     const threads = small ? 64 : many ? 1 << 20 : 16384;
-    const loops = small ? 8 : 1024;
+    const loops = small ? 8 : 1024 / pieces;
     const bytes = copyBytes ?? (small ? 1 << 16 : many ? 1 << 28 : 1 << 26);
     this.#fma = new Timer(gpu, fmaPipeline(gpu, loops), { threads, bytes: 4 * threads, buffers: 1 });
     this.#copy = new Timer(gpu, copyPipeline(gpu), { threads: bytes / 16, bytes, buffers: 2 });
@@ -26,9 +33,9 @@ export class Ceiling {
     this.bytes = 2 * bytes;
   }
 
-  /** GFLOP/s of one dispatch. */
-  async fma(): Promise<number> {
-    const rate = this.flops / await this.#fma.run() / 1e6;
+  /** GFLOP/s of one dispatch, or over so many in a row. */
+  async fma(dispatches = 1): Promise<number> {
+    const rate = this.flops / await this.#fma.run(dispatches) / 1e6;
     this.gflops = Math.max(this.gflops, rate);
     return rate;
   }
@@ -112,10 +119,10 @@ class Timer {
     });
   }
 
-  /** Milliseconds of one dispatch: by timestamps, else by the clock over as many as take long enough. */
-  async run(): Promise<number> {
+  /** Milliseconds of one dispatch: by timestamps over `least`, else by the clock over as many as take long enough. */
+  async run(least = 1): Promise<number> {
     const stamped = await tickNanoseconds(this.gpu) !== null;
-    for (let count = 1;; count *= 4) {
+    for (let count = least;; count *= 4) {
       const start = performance.now();
       const stamps = await this.#submit(count, stamped);
       const wall = performance.now() - start;

@@ -12,12 +12,18 @@ export function flopsPerDispatch(gflops: number): number {
   return SECONDS * SHARE * gflops * 1e9;
 }
 
-/** Measures the adapter, a few milliseconds on a large GPU, and sets its pace. Software adapters have no watchdog. */
+/** Milliseconds of work over which the speed is measured: GPUs are asleep at first. */
+const MEASURED_MS = 30;
+const MOST_DISPATCHES = 256;
+
+/** Measures the adapter in short dispatches, and sets its pace. Software adapters have no watchdog. */
 export async function setPace(gpu: Gpu): Promise<void> {
   if (gpu.adapterClass === "software") return;
-  const ceiling = new Ceiling(gpu, { copyBytes: 1 << 16 });
+  const ceiling = new Ceiling(gpu, { pieces: 32, copyBytes: 1 << 16 });
   try {
-    gpu.pace.flopsPerDispatch = flopsPerDispatch(await ceiling.fma());
+    const asleep = await ceiling.fma();
+    const dispatches = Math.ceil(MEASURED_MS * asleep * 1e6 / ceiling.flops);
+    gpu.pace.flopsPerDispatch = flopsPerDispatch(await ceiling.fma(Math.min(MOST_DISPATCHES, dispatches)));
   } finally {
     ceiling.destroy();
   }

@@ -9,10 +9,15 @@ import type { Machine } from "./machine.ts";
 
 /** Measures and stands for this adapter in the model of machines: well below a second. */
 export async function measureMachine(gpu: Gpu): Promise<Machine> {
-  const ceiling = new Ceiling(gpu, { copyBytes: gpu.adapterClass === "software" ? HOST_BYTES : CARD_BYTES });
+  const software = gpu.adapterClass === "software";
+  const ceiling = new Ceiling(gpu, {
+    pieces: software ? 1 : PIECES,
+    copyBytes: software ? HOST_BYTES : CARD_BYTES,
+  });
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      await ceiling.fma();
+      // on a GPU the first is short, in case it is slow, and wakes it
+      await ceiling.fma(software || round === 0 ? 1 : PIECES);
       await ceiling.copy();
     }
     return await machineOf(gpu, ceiling);
@@ -23,6 +28,8 @@ export async function measureMachine(gpu: Gpu): Promise<Machine> {
 
 /** What is copied: on software adapters it is the host's memory, of which a plan should take little. */
 const HOST_BYTES = 1 << 24, CARD_BYTES = 1 << 27;
+/** Dispatches of a measurement on a GPU. */
+const PIECES = 16;
 /** The first warms up, the better of the others counts. */
 const ROUNDS = 3;
 
