@@ -37,7 +37,7 @@ const SLOTS = { software: 16, gpu: 64 };
 export async function complete(
   gpu: Gpu,
   params: ParamStore,
-  { tokenizer, prompts, positions, settings, hooks, unit = "prompts", onText }: {
+  { tokenizer, prompts, positions, settings, hooks, unit = "prompts", onText, formsBytes }: {
     tokenizer: Tokenizer;
     prompts: readonly PromptIds[];
     /** Tokens of the longest sequence, prompt and completion together. */
@@ -46,13 +46,15 @@ export async function complete(
     hooks: RunHooks;
     /** What is counted, for progress. */
     unit?: string;
+    /** See {@link Generator.create}. */
+    formsBytes?: number;
     /** Told the text of the only prompt's completion, piece by piece. */
     onText?: (piece: string) => void;
   },
 ): Promise<Completion[]> {
   const { compute, stop = [], ...sampling } = settings;
   const slots = Math.min(prompts.length, SLOTS[gpu.adapterClass]);
-  const generator = await Generator.create(gpu, params, { slots, positions, compute });
+  const generator = await Generator.create(gpu, params, { slots, positions, compute, formsBytes });
   let shown = "";
   const watched = (i: number, tokens: readonly number[]) => {
     const kept = stopAt(tokenizer, prompts[i]!, { tokens, stop });

@@ -83,11 +83,12 @@ export class Generator {
   private constructor(
     readonly gpu: Gpu,
     readonly decoder: Decoder,
+    formsBytes: number,
   ) {
     const { shards } = decoder.params;
     const bytes = shards.reduce((sum, { param }) => sum + param.sizeBytes, 0);
     // GPUs keep packed bf16 at most; software adapters float32 images, or bf16 ones for prompts and for single tokens.
-    if (bytes / (gpu.adapterClass === "gpu" ? 2 : 1) <= FORMS_BYTES) this.#forms = new Prepared(gpu);
+    if (bytes / (gpu.adapterClass === "gpu" ? 2 : 1) <= formsBytes) this.#forms = new Prepared(gpu);
   }
 
   /**
@@ -96,17 +97,24 @@ export class Generator {
    * @param size.slots Sequences at a time; fewer where the adapter cannot bind so large a cache.
    * @param size.positions Tokens of prompt and completion together, at most.
    * @param size.compute What matrix products round their inputs to: prompts both, single tokens the weights.
+   * @param size.formsBytes How much images or bf16 copies of the weights may take; beyond it there are none, which is
+   *   slower.
    */
   // deno-lint-ignore require-await -- creating may come to compile kernels
   static async create(
     gpu: Gpu,
     params: ParamStore,
-    { slots, positions, compute = "f32" }: { slots: number; positions: number; compute?: "f32" | "bf16" },
+    { slots, positions, compute = "f32", formsBytes = FORMS_BYTES }: {
+      slots: number;
+      positions: number;
+      compute?: "f32" | "bf16";
+      formsBytes?: number | undefined;
+    },
   ): Promise<Generator> {
     const binding = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const max = Math.max(1, Math.floor(binding / cacheRowBytes(params.config, positions)));
     const size = { slots: Math.min(slots, max), positions, block: MAX_BLOCK };
-    return new Generator(gpu, createDecoder(gpu, withPrecision(params, compute), size));
+    return new Generator(gpu, createDecoder(gpu, withPrecision(params, compute), size), formsBytes);
   }
 
   /** Continues every prompt (lists of token ids); results in the order of the prompts. */

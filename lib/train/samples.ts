@@ -27,6 +27,9 @@ export interface SampleSettings {
 /** Without a judge of their own, runs show a few answers. */
 export const DEFAULT_SAMPLES: SampleSettings = { prompts: 4, shown: 4, maxNewTokens: 48 };
 
+/** A few answers are not worth a second copy of a large model's weights beside the training's memory. */
+const FORMS_BYTES = 2 ** 26;
+
 /** Greedy answers with the parameters as they are now. */
 export async function takeSamples(
   gpu: Gpu,
@@ -53,6 +56,7 @@ export async function takeSamples(
     },
     hooks,
     unit: "answers",
+    formsBytes: FORMS_BYTES,
   });
   return {
     prompts: prompts.map(({ ids }) => tokenizer.decode(ids, { skipSpecialTokens: true })),

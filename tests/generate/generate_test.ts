@@ -307,6 +307,25 @@ Deno.test("the kernel variants for GPUs generate the same tokens", async () => {
   assertEquals(runs[1], runs[0]);
 });
 
+Deno.test("without room for forms of the weights none is made, and the tokens are the same", async () => {
+  const gpu = await testGpu();
+  const params = await gpuModel(gpu, fixturePath("llama/policy"), false);
+  const weights = params.shards.reduce((sum, { param }) => sum + param.sizeBytes, 0);
+  const prompts = (await somePrompts("llama")).slice(0, 2);
+  const run = async (formsBytes: number) => {
+    const before = gpu.created.textures;
+    const generator = await Generator.create(gpu, params, { slots: 2, positions: 60, formsBytes });
+    const tokens = await generator.generate(prompts.map((prompt) => prompt.slice(0, 1)), GREEDY);
+    generator.destroy();
+    return { tokens, textures: gpu.created.textures - before };
+  };
+  const [kept, none] = [await run(weights), await run(weights - 1)];
+  assertEquals(none.tokens, kept.tokens);
+  assertEquals(none.textures, 0);
+  assert(kept.textures > 0);
+  destroyParams(params);
+});
+
 Deno.test("generate: a completion keeps the blank that it begins with, an answer has none", async () => {
   const tokenizer = await loadTokenizer(fixturePath("mistral/policy"));
   const prompt = tokenizer.encode("no", { specialTokens: true });
