@@ -15,7 +15,7 @@ interface ThreadTile {
   readonly dkv: Held;
 }
 
-/** See the module's description. `group`: a workgroup of 64 holds some rows in workgroup memory. */
+/** See the module's description. `group`: a workgroup holds some rows, which come through its memory in slices. */
 export type AttentionTile = ThreadTile | { readonly kind: "group" };
 
 /** What decides whether a variant fits. */
