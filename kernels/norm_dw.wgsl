@@ -37,6 +37,15 @@ struct Params {
     return;
   }
   let end = min(rows, first + params.chunk);
+#if ROWS == 1
+  for (var row = first; row < end; row++) {
+    let at = row * params.width + column;
+    let scale = rstd[row];
+#for u in 0..UNROLL
+    sum${u} = plus(sum${u}, dy[at + ${u}u] * (x[at + ${u}u] * scale));
+#end
+  }
+#else
   for (var row = first; row < end; row += ${ROWS}u) {
     // All on their way before the first is waited for.
 #for r in 0..ROWS
@@ -55,6 +64,7 @@ struct Params {
     }
 #end
   }
+#end
 #for u in 0..UNROLL
   partial[chunk * params.width + column + ${u}u] = sum${u}.value - sum${u}.lost;
 #end
