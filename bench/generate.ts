@@ -29,7 +29,8 @@ export async function generateSuite(gpu: Gpu, report: Report, options: GenerateB
   const batches = options.batches ?? [1, 16];
   const tokenizer = await openTokenizer(model);
   const prompt = tokenizer.encode(options.prompt, { specialTokens: true });
-  const params = await loadWeights(gpu, model, { trainable: false });
+  // as the task loads them: blocks and 16 bits as the file has them
+  const params = await loadWeights(gpu, model, { trainable: false, settled: true, dtype: "auto" });
   const positions = prompt.length + newTokens;
   const max = Math.max(...batches);
   const generator = await Generator.create(gpu, params, { slots: max, positions });
