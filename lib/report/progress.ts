@@ -83,7 +83,10 @@ export class Progress {
   }
 
   #showStep({ metrics, totalSteps }: TrainEvent & { type: "step" }, seconds: number): string {
-    this.#firstStep ??= { step: metrics.step, seconds };
+    // A sweep's next run counts from its own first step.
+    if (this.#firstStep === undefined || metrics.step <= this.#firstStep.step) {
+      this.#firstStep = { step: metrics.step, seconds };
+    }
     const done = metrics.step - this.#firstStep.step;
     // The first step compiles kernels: it says nothing about the others, so the clock starts after it.
     const left = done > 0

@@ -72,6 +72,13 @@ Deno.test("progress: a log gets first and last, in between a line every so often
   assertEquals(text.split("\n").length, shown.length + 1);
 });
 
+Deno.test("progress: a second run's time left is counted from its own first step", () => {
+  const progress = new Progress({ terminal: false, intervalSeconds: 0 });
+  for (let i = 1; i <= 3; i++) progress.show(step(i, 3), 10 * i);
+  progress.show(step(1, 3), 1000);
+  assertStringIncludes(progress.show(step(2, 3), 1007), "left 7s");
+});
+
 Deno.test("progress: phases begin and end visibly; the rest of the events are whole lines", () => {
   const progress = new Progress({ terminal: false, intervalSeconds: 5 });
   const phase = (done: number): TrainEvent => ({
