@@ -91,7 +91,7 @@ fn main(
 #end
 #for i in 0..RIGHT_ROUNDS
 #if SHARED
-  let right_unit${i} = thread - ${THREADS - BN * BK / (16 * HR)}u;
+  let right_unit${i} = thread - ${THREADS - BN * BK / (16 * HR)}u; // of the threads before, a large number
 #else
   let right_unit${i} = thread + ${i * THREADS}u;
 #end
@@ -143,11 +143,7 @@ fn main(
     }
 #end
 #for i in 0..RIGHT_ROUNDS
-#if SHARED
-    if (thread >= ${THREADS - BN * BK / (16 * HR)}u) {
-#else
     if (right_unit${i} < ${BN * BK / (16 * HR)}u) {
-#end
 #if LAYOUT > 0
 #for q in 0..4
 #for h in 0..HR

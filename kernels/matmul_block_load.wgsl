@@ -12,11 +12,7 @@
       }
 #end
 #for i in 0..RIGHT_ROUNDS
-#if SHARED
-      if (thread >= ${THREADS - BN * BK / (16 * HR)}u) {
-#else
       if (right_unit${i} < ${BN * BK / (16 * HR)}u) {
-#end
 #for q in 0..4
 #if LAYOUT == 0
         t${RIGHT_AT + i}_${q} = right_bits(right_row${i}_${q}, (k + right_step${i}) / ${4 * HR}u);
@@ -39,11 +35,7 @@
       }
 #end
 #for i in 0..RIGHT_ROUNDS
-#if SHARED
-      if (thread >= ${THREADS - BN * BK / (16 * HR)}u) {
-#else
       if (right_unit${i} < ${BN * BK / (16 * HR)}u) {
-#end
 #for q in 0..4
 #if LAYOUT == 0
         t${RIGHT_AT + i}_${q} = right_within(right_row${i}_${q}, k + right_step${i}, vec2(params.columns, last));
