@@ -7,7 +7,9 @@
  * ```
  */
 
-const FEATURE = "chromium-experimental-subgroup-matrix";
+import { openDawn } from "./dawn.ts";
+
+const FEATURE = "chromium-experimental-subgroup-matrix" as string as GPUFeatureName;
 /** Both are behind switches: the feature, and f16 on NVIDIA. */
 const SWITCHES = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia"];
 
@@ -40,18 +42,23 @@ fn main() {
 }`;
 }
 
-async function dawnAdapter() {
-  const dawn = "npm:webgpu@0.6.2"; // no part of the lock file: nothing else needs it
-  const { create, globals } = await import(dawn);
-  Object.assign(globalThis, globals);
-  return await create(SWITCHES).requestAdapter({ powerPreference: "high-performance" });
+/** Dawn's adapter; what it says of matrix units is in no standard yet. */
+type DawnAdapter = Omit<GPUAdapter, "info"> & {
+  readonly info: GPUAdapterInfo & { readonly subgroupMatrixConfigs: Iterable<MatrixConfig> };
+};
+
+async function dawnAdapter(): Promise<DawnAdapter | null> {
+  const gpu = await openDawn(SWITCHES);
+  return await gpu.requestAdapter({ powerPreference: "high-performance" }) as DawnAdapter | null;
 }
 
 /** Compiles one configuration's product; says what the compiler says. */
 async function compile(index: number): Promise<void> {
   const adapter = await dawnAdapter();
-  const config = [...adapter.info.subgroupMatrixConfigs][index] as MatrixConfig;
-  const device = await adapter.requestDevice({ requiredFeatures: [FEATURE, "shader-f16", "subgroups"] });
+  const config = [...adapter!.info.subgroupMatrixConfigs][index]!;
+  const device = await adapter!.requestDevice({
+    requiredFeatures: [FEATURE, "shader-f16", "subgroups"],
+  });
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code: smallest(config) });
   device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
@@ -63,8 +70,10 @@ async function probe(): Promise<void> {
   const adapter = await dawnAdapter();
   if (!adapter) return console.log("Dawn finds no adapter.");
   console.log(`adapter: ${adapter.info.description || adapter.info.device}`);
-  if (!adapter.features.has(FEATURE)) return console.log(`It does not offer ${FEATURE}.`);
-  const configs = [...adapter.info.subgroupMatrixConfigs] as MatrixConfig[];
+  if (!adapter.features.has(FEATURE)) {
+    return console.log(`It does not offer ${FEATURE}.`);
+  }
+  const configs = [...adapter.info.subgroupMatrixConfigs];
   for (const [i, { M, N, K, componentType, resultComponentType }] of configs.entries()) {
     const { code, stdout, stderr, signal } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-lock", "--allow-all", import.meta.url, String(i)],

@@ -4,15 +4,13 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { openGpu } from "../../lib/gpu/device.ts";
+import { openDawn } from "./dawn.ts";
 import { readGoldens } from "./fixtures.ts";
 import { runSuite } from "./suite.ts";
 
 const flags = parseArgs(Deno.args, { boolean: ["dawn", "short"], string: ["only"] });
 if (flags.dawn) {
-  const dawn = "npm:webgpu@0.6.2"; // no part of the lock file: nothing else needs it
-  const { create, globals } = await import(dawn);
-  Object.assign(globalThis, globals);
-  Object.defineProperty(globalThis, "navigator", { value: { gpu: create([]) }, configurable: true });
+  Object.defineProperty(globalThis, "navigator", { value: { gpu: await openDawn() }, configurable: true });
 }
 const gpu = await openGpu();
 const tally = await runSuite(gpu, await readGoldens(), {
