@@ -35,7 +35,10 @@ export { describeTraining } from "./lib/commands/describe.ts";
 export { train, trainOptions } from "./lib/commands/train.ts";
 export type { LossOptions, RowOptions, TrainOptions } from "./lib/train/options.ts";
 export type { DataOptions } from "./lib/data/data_options.ts";
+export type { Advice } from "./lib/train/advice.ts";
+export type { MemoryLimit } from "./lib/train/fit.ts";
 export type { TrainingMemory } from "./lib/train/memory.ts";
+export type { MicroBatches } from "./lib/train/micro_batches.ts";
 export type { TrainResult } from "./lib/train/trainer.ts";
 export {
   type CompletionScore,

@@ -5,11 +5,12 @@
 import { closeGpu } from "../gpu/device.ts";
 import { resolveRun } from "./train.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { closeModel } from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
+import { type MicroBatches, withMicroBatches } from "../train/micro_batches.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { applyTrainingKernels, runConfig } from "../train/kernels.ts";
-import { setUpTraining } from "../train/job.ts";
+import { fitJob } from "../train/refusal.ts";
+import { closeRun, setUpTraining } from "../train/job.ts";
 import { memoryText, planTraining } from "../train/memory.ts";
 
 /**
@@ -21,17 +22,18 @@ export async function describeTraining(
   hooks: RunHooks = {},
 ): Promise<string> {
   const { output_dir: dir } = given;
-  const recorded = dir === undefined ? {} : await runConfig(dir) ?? {};
+  const recorded: Record<string, unknown> = dir === undefined ? {} : await runConfig(dir) ?? {};
   const { options } = await resolveRun({ ...recorded, ...given });
-  const job = await setUpTraining({ ...options, describe: true }, hooks);
+  const opened = await setUpTraining({ ...options, describe: true }, hooks);
   const gpu = await openAdapter(hooks);
   try {
+    const kept = recorded.micro_batches as MicroBatches | undefined;
+    const job = kept ? withMicroBatches(opened, kept) : await fitJob(gpu, opened, hooks);
     await applyTrainingKernels(gpu, job, hooks);
     const { plan, memory } = await planTraining(gpu, job);
     return `${plan.describe()}\n${memoryText(job, memory)}`;
   } finally {
     closeGpu(gpu);
-    closeModel(job.policy);
-    if (job.reference) closeModel(job.reference);
+    closeRun(opened);
   }
 }

@@ -3,23 +3,25 @@
  */
 import { z } from "../deps.ts";
 import { roundUp8 } from "../data/batch.ts";
-import { AUTO_TOKENS } from "../data/plan.ts";
 import { InputError } from "../errors.ts";
 import type { RunHooks } from "../events.ts";
 import { closeGpu, type Gpu, nullGpu } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import { openAdapter } from "../load/adapter.ts";
-import { closeModel, openModel } from "../load/model.ts";
+import { openModel } from "../load/model.ts";
 import { createObjective } from "../losses/mod.ts";
 import { moduleOf } from "../model/adapter_config.ts";
 import { modelTable, paramSpecs } from "../model/table.ts";
 import { group } from "../options/schema.ts";
 import { defineOptions } from "../options/options.ts";
 import type { OptionSet, ShapeOf } from "../options/types.ts";
-import { type PlannedRun, setUpTraining } from "../train/job.ts";
+import { type Advice, adviceText, advise } from "../train/advice.ts";
+import { fitRun, type MemoryLimit, memoryLimit } from "../train/fit.ts";
+import { closeRun, type PlannedRun, setUpTraining } from "../train/job.ts";
 import { trainableTensors } from "../train/freezing.ts";
 import { resolveLora } from "../train/lora.ts";
-import { planTraining, type TrainingMemory } from "../train/memory.ts";
+import { partsOf, planTraining, sizeText, type TrainingMemory } from "../train/memory.ts";
+import { type MicroBatches, microBatchesText, resolveMicroBatches } from "../train/micro_batches.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
 import { flopsPerDispatch } from "../tuning/pace.ts";
 import { predictStep, type StepTime, type StepWork } from "../train/step_time.ts";
@@ -30,10 +32,8 @@ import { lossChoice } from "./loss_options.ts";
 import { RECORDED_KEYS } from "../report/run_files.ts";
 import { resolveRun, trainShape } from "./train.ts";
 
-/** Options of `plan`: `train`'s, and what of memory there is. */
+/** Options of `plan`: `train`'s, and what they are planned for. */
 export interface PlanOptions extends TrainOptions {
-  /** GB (10^9 bytes) of memory that the run may take. */
-  memory_gb?: number;
   /** A card that is not here, by its name in the model of machines: the run is planned for it. */
   card?: string;
   /** Print the numbers as one JSON object. */
@@ -43,17 +43,17 @@ export interface PlanOptions extends TrainOptions {
 type Own = Omit<PlanOptions, keyof LossOptions>;
 
 const planShape: ShapeOf<Own> = {
+  ...trainShape,
   ...group("Plan", {
     memory_gb: z.number().positive().optional().describe(
-      "GB (10^9 bytes) that the run may take; with it the plan says whether it fits, and where this machine has no " +
-        "GPU it is that of a GPU with so much memory",
+      "GB (10^9 bytes) that the run may take: what auto chooses fits in it, and the plan says whether the run does. Where " +
+        "this machine has no GPU it is that of a GPU with so much memory; by default the machine's own",
     ),
     card: z.enum(Object.keys(CARDS) as [string, ...string[]]).optional().describe(
       "plan for a card that is not here; its rates are taken from its data sheet",
     ),
     json: z.boolean().default(false).describe("print one JSON object"),
   }),
-  ...trainShape,
 };
 
 /** Options of `plan`. */
@@ -77,49 +77,66 @@ export interface RunPlan {
   readonly memory: TrainingMemory;
   /** Tokens of a micro-batch. */
   readonly tokens: number;
+  /** How micro-batches are computed, as the run would choose where it is left to `auto`. */
+  readonly micro_batches: MicroBatches;
+  /** Which of these were. */
+  readonly auto: readonly (keyof MicroBatches)[];
   /** Of a step. */
   readonly flop: number;
   /** How long a full step should take, and what that is predicted from; or why it is not. */
   readonly prediction: StepTime & { readonly from: string } | { readonly missing: string };
-  /** Whether the total is within `memory_gb`; undefined without it. */
+  /** What the run may take in bytes, and where that is from; undefined where nobody knows. */
+  readonly limit?: MemoryLimit;
+  /** Whether it fits in that. */
   readonly fits?: boolean;
   /** Options that lower the total, each with what it gives by itself, the most promising first. */
-  readonly advice: readonly { readonly option: string; readonly value: unknown; readonly total: number }[];
+  readonly advice: readonly Advice[];
 }
 
 /** Plans a run on this adapter. */
 export async function plan(given: Partial<PlanOptions>, hooks: RunHooks = {}): Promise<RunPlan> {
-  const { memory_gb, card, json: _, ...training } = planOptions.resolve(given) as PlanOptions;
+  const { card, json: _, ...training } = planOptions.resolve(given) as PlanOptions;
   const chosen = Object.fromEntries(
     Object.keys(given).map((key) => [key, training[key as keyof TrainOptions]]),
   );
   const wanted = given.model === undefined ? chosen as Partial<TrainOptions> : training;
+  const { memory_gb } = training;
   const opened = card === undefined ? await openAdapter(hooks) : undefined;
   const gpu = opened === undefined
     ? cardOf(CARDS[card!]!.name, CARDS[card!]!.gflops)
     : memory_gb !== undefined && opened.adapterClass === "software"
     ? cardOf(`a GPU with ${memory_gb} GB`)
     : opened;
-  const runs = new Runs();
+  let read: PlannedRun | undefined;
   try {
+    read = await plannedRun(wanted, hooks);
+    const limit = memoryLimit(read.options, gpu);
+    const { run, fits } = await fitRun(gpu, read, limit);
     if (training.tune !== false && gpu === opened) await applyCached(gpu, hooks);
-    const run = await runs.of(wanted, hooks);
     const { plan: micro, once, memory } = await planTraining(gpu, run);
     const { examples, tokens, segments } = run.packing.shape;
     const perStep = Math.max(1, Math.min(run.options.batch_size, run.train.examples.length) / examples);
-    const fits = memory_gb === undefined ? undefined : memory.total <= memory_gb * 1e9;
     return {
       adapter: gpu.name,
       parameters: parameterCounts(run),
       memory,
       tokens,
+      micro_batches: run.microBatches,
+      auto: (["token_budget", "gradient_checkpointing"] as const).filter((key) =>
+        run.options[key] === "auto"
+      ),
       flop: micro.flops * perStep,
       prediction: await predict(gpu, card, { micro, perStep, once, tokens, segments }),
+      ...(limit === undefined ? {} : { limit }),
       ...(fits === undefined ? {} : { fits }),
-      advice: await advise(gpu, runs, { wanted, run, total: memory.total }),
+      advice: await advise(gpu, run, {
+        total: memory.total,
+        ...fits === false ? { limit } : {},
+        replan: (change) => plannedRun({ ...wanted, ...change }),
+      }),
     };
   } finally {
-    runs.close();
+    if (read) closeRun(read);
     if (opened) closeGpu(opened);
   }
 }
@@ -152,21 +169,11 @@ async function predict(gpu: Gpu, card: string | undefined, work: StepWork): Prom
   };
 }
 
-/** Runs that are only planned: with data as they would be, without it with rows as long as they may be. */
-class Runs {
-  readonly #open: PlannedRun[] = [];
-
-  async of(given: Partial<TrainOptions>, hooks: RunHooks = {}): Promise<PlannedRun> {
-    const run = given.model !== undefined && given.data === undefined
-      ? await withoutRows(given as TrainOptions & { model: string }, hooks)
-      : await setUpTraining({ ...(await resolveRun(given)).options, describe: true }, hooks);
-    this.#open.push(run);
-    return run;
-  }
-
-  close(): void {
-    for (const { policy } of this.#open) closeModel(policy);
-  }
+/** A run that is only planned: with data as it would be, without it with rows as long as they may be. */
+async function plannedRun(given: Partial<TrainOptions>, hooks: RunHooks = {}): Promise<PlannedRun> {
+  return given.model !== undefined && given.data === undefined
+    ? await withoutRows(given as TrainOptions & { model: string }, hooks)
+    : await setUpTraining({ ...(await resolveRun(given)).options, describe: true }, hooks);
 }
 
 async function withoutRows(options: TrainOptions & { model: string }, hooks: RunHooks): Promise<PlannedRun> {
@@ -175,23 +182,34 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
   const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
   const sides = objective.rows === "pair" ? 2 : 1;
   const example = roundUp8(sides * positions);
-  const step = example * options.batch_size;
-  const budget = options.token_budget === "auto" ? Math.max(AUTO_TOKENS, example) : options.token_budget;
-  if (budget < example) {
+  const { token_budget: given } = options;
+  if (given !== "auto" && given < example) {
     throw new InputError(
-      `Planning: token_budget is ${budget}, but a row of max_length takes ${example} tokens` +
+      `Planning: token_budget is ${given}, but a row of max_length takes ${example} tokens` +
         `${sides === 2 ? " (two completions)" : ""}. Set token_budget or max_length accordingly.`,
     );
   }
-  const tokens = Math.min(roundUp8(budget), step);
-  const examples = Math.floor(tokens / example);
-  const shape = { tokens, targets: tokens, segments: sides * examples, examples };
+  const shapeAt = (auto: number) => {
+    const budget = given === "auto" ? Math.max(auto, example) : given;
+    const tokens = Math.min(roundUp8(budget), example * options.batch_size);
+    const examples = Math.floor(tokens / example);
+    return { tokens, targets: tokens, segments: sides * examples, examples };
+  };
+  const microBatches = resolveMicroBatches(options);
   return {
     options,
     policy,
     lora: resolveLora(options, policy),
+    reference: undefined,
+    checkpoint: undefined,
     objective,
-    packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
+    packing: {
+      shape: shapeAt(microBatches.token_budget),
+      sharePrompt: options.share_prompt,
+      maxLength: positions,
+    },
+    microBatches,
+    shapeAt,
     positions,
     train: { examples: { length: options.batch_size } },
   };
@@ -212,54 +230,34 @@ function parameterCounts({ options, policy, lora }: PlannedRun): { total: number
   return { total, trainable };
 }
 
-/** Every option that lowers the total, tried by itself. */
-async function advise(
-  gpu: Gpu,
-  runs: Runs,
-  { wanted, run, total }: { wanted: Partial<TrainOptions>; run: PlannedRun; total: number },
-): Promise<RunPlan["advice"]> {
-  const { options, lora, packing } = run;
-  const tries: [keyof TrainOptions, unknown][] = [];
-  if (!options.gradient_checkpointing) tries.push(["gradient_checkpointing", true]);
-  if (!lora) tries.push(["lora_r", 16]);
-  else for (const base of ["q8_0", "q4_0"]) if (options.base_dtype !== base) tries.push(["base_dtype", base]);
-  tries.push(["token_budget", Math.ceil(packing.shape.tokens / 16) * 8]);
-  tries.push(["max_length", Math.ceil(options.max_length / 2)]);
-  const advice: { option: string; value: unknown; total: number }[] = [];
-  for (const [option, value] of tries) {
-    try {
-      const other = await runs.of({ ...wanted, [option]: value });
-      const { memory } = await planTraining(gpu, other);
-      if (memory.total < total) advice.push({ option, value, total: memory.total });
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error; // what does not go is no advice
-    }
-  }
-  return advice.sort((a, b) => a.total - b.total);
-}
-
 /** The plan as text. */
 export function planText(
-  { adapter, parameters, memory, tokens, flop, prediction, fits, advice }: RunPlan,
+  { adapter, parameters, memory, tokens, micro_batches, auto, flop, prediction, limit, fits, advice }:
+    RunPlan,
 ): string {
-  const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
   const count = (value: number) => value.toLocaleString("en-US");
-  const parts = Object.entries(memory).filter(([, bytes]) => bytes > 0)
-    .map(([part, bytes]) => `  ${part.padEnd(10)} ${giga(bytes).padStart(10)}`);
+  const parts = partsOf(memory).map(([part, size]) => `  ${part.padEnd(10)} ${size.padStart(10)}`);
+  const chosen = auto.length > 0 ? ` (${auto.join(" and ")} by auto)` : "";
   return [
     `on ${adapter}: ${count(parameters.total)} parameters, ${count(parameters.trainable)} trained`,
     ...parts,
-    `${count(tokens)} tokens at a time; ${(flop / 1e12).toPrecision(3)} TFLOP a step`,
+    `${count(tokens)} tokens at a time, ${microBatchesText(micro_batches)}${chosen}`,
+    `${(flop / 1e12).toPrecision(3)} TFLOP a step`,
     predictionText(prediction),
-    // nvidia-smi beside the plan of four runs on an H100 (bench/RESULTS.md)
-    ...(fits === undefined ? [] : [
-      fits ? "it fits; beside it a card's driver takes some 0.3 to 0.45 GB of its own" : "it does not fit",
-    ]),
+    ...(limit === undefined ? [] : [fitText(limit, fits)]),
     ...(advice.length === 0 ? [] : [
       "less is taken with",
-      ...advice.map(({ option, value, total }) => `  ${option} ${value}: ${giga(total)}`),
+      ...adviceText(advice).map((line) => `  ${line}`),
     ]),
   ].join("\n");
+}
+
+function fitText({ bytes, from }: MemoryLimit, fits: boolean | undefined): string {
+  const where = `${sizeText(bytes)} (${from})`;
+  if (!fits) return `it does not fit into ${where}`;
+  // nvidia-smi beside the plan of four runs on an H100 (bench/RESULTS.md)
+  const beside = "; beside it a card's driver takes some 0.3 to 0.45 GB of its own";
+  return `it fits into ${where}${from === "memory_gb" ? beside : ""}`;
 }
 
 function predictionText(prediction: RunPlan["prediction"]): string {

@@ -53,7 +53,8 @@ export const dataShape: ShapeOf<DataOptions> = {
 export const rowShape: ShapeOf<RowOptions> = {
   max_length: maxLength,
   token_budget: z.union([z.literal("auto"), wholeAbove0()]).default("auto").describe(
-    "tokens computed at a time (a micro-batch); bounds memory, does not change the result",
+    "tokens computed at a time (a micro-batch); bounds memory, does not change the result. auto: 2048, more where a row " +
+      "needs more, in training less where memory_gb is short",
   ),
   compute_dtype: computeDtype,
   share_prompt: z.boolean().default(true).describe(

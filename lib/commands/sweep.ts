@@ -167,6 +167,7 @@ const INCOMPARABLE: readonly string[] = [
   ...EXCLUDED,
   ...RECORDED_KEYS,
   "tune",
+  "memory_gb",
   "strict",
   "save_steps",
   "save_total_limit",

@@ -153,8 +153,13 @@ export const trainShape: ShapeOf<Own> = {
     ),
   }),
   ...group("Memory and speed", {
-    gradient_checkpointing: z.boolean().default(false).describe(
-      "keep only each layer's input and compute the rest again: less memory, more time, the same result",
+    memory_gb: z.number().positive().optional().describe(
+      "GB (10^9 bytes) that the run may take: what auto chooses fits in it, and a run that cannot is refused before it " +
+        "loads anything; by default the machine's memory where there is no GPU. What a GPU has, WebGPU does not tell",
+    ),
+    gradient_checkpointing: z.union([z.boolean(), z.literal("auto")]).default("auto").describe(
+      "keep only each layer's input and compute the rest again: less memory, more time, the same result; auto: where no " +
+        "token_budget fits into memory_gb without",
     ),
     tune: z.union([z.boolean(), text()]).default(true).describe(
       "use the kernels that earlier tuning found, and tune for up to 3 s where a long run gains by it; no: the defaults; " +

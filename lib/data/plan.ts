@@ -13,8 +13,10 @@ import type { Example } from "./types.ts";
 export const AUTO_TOKENS = 2048;
 
 export interface ShapeOptions {
-  /** Most tokens in a micro-batch, or "auto": the whole step up to 2,048 tokens, more where one example needs more. */
+  /** Most tokens in a micro-batch, or "auto": the whole step up to `autoTokens`, more where one example needs more. */
   readonly tokenBudget: number | "auto";
+  /** 2,048 by default. */
+  readonly autoTokens?: number;
   /** Examples per optimiser step. */
   readonly batchSize: number;
   readonly sharePrompt?: boolean;
@@ -27,7 +29,7 @@ export interface ShapeOptions {
  */
 export function shapeFor(
   examples: readonly Example[],
-  { tokenBudget, batchSize, sharePrompt = true }: ShapeOptions,
+  { tokenBudget, autoTokens = AUTO_TOKENS, batchSize, sharePrompt = true }: ShapeOptions,
 ): BatchShape {
   const items = examples.map((example) => ({
     cost: tokenCost(example, { sharePrompt }),
@@ -37,7 +39,7 @@ export function shapeFor(
   const costs = largest(items.map((item) => item.cost));
   const step = roundUp8(sum(costs));
   const budget = tokenBudget === "auto"
-    ? (step <= AUTO_TOKENS ? step : Math.max(AUTO_TOKENS, costs[0]))
+    ? (step <= autoTokens ? step : Math.max(autoTokens, costs[0]))
     : tokenBudget;
   const tokens = Math.min(roundUp8(budget), step);
   const long = examples.find((example) => roundUp8(tokenCost(example, { sharePrompt })) > tokens);

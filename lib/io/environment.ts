@@ -9,6 +9,13 @@ export function environment(name: string): string | undefined {
   return state === "granted" ? Deno.env.get(name) || undefined : undefined;
 }
 
+/** Bytes of this machine's memory, used or not; undefined where the system may not be asked for it. */
+export function machineMemory(): number | undefined {
+  if (typeof Deno === "undefined") return undefined;
+  const { state } = Deno.permissions.querySync({ name: "sys", kind: "systemMemoryInfo" });
+  return state === "granted" ? Deno.systemMemoryInfo().total : undefined;
+}
+
 /** Where this library keeps what later runs may use: `MIPO_CACHE`, else `mipo` in the system's place for caches. */
 export function cacheFolder(): string | undefined {
   if (typeof Deno === "undefined") return undefined;

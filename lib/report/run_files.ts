@@ -8,7 +8,13 @@ import { readTextIfPresent } from "../io/files.ts";
 import type { Sample } from "../events.ts";
 
 /** What a run's `config.json` records beside its options, so that it can serve as a config file again. */
-export const RECORDED_KEYS: readonly string[] = ["versions", "gpu_adapter", "data_hash", "kernels"];
+export const RECORDED_KEYS: readonly string[] = [
+  "micro_batches",
+  "versions",
+  "gpu_adapter",
+  "data_hash",
+  "kernels",
+];
 
 /** A row of `metrics.jsonl`. */
 export type MetricsRow = Readonly<Record<string, number>>;

@@ -17,6 +17,7 @@ import { openLora } from "../load/lora.ts";
 import { loadParams, type ParamStore, readParams } from "../model/params.ts";
 import { writeShards } from "../model/shards.ts";
 import type { TakenSamples } from "../events.ts";
+import type { MicroBatches } from "./micro_batches.ts";
 
 /** Progress of a run after a step, and what it depends on. */
 export interface TrainState {
@@ -31,6 +32,8 @@ export interface TrainState {
   readonly ref_model_hash: string | null;
   /** The run's resolved options. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** What `auto` came to; undefined in a checkpoint of before there was a choice. */
+  readonly micro_batches?: MicroBatches;
   /** The run's kernels, variant by problem class. */
   readonly kernels: Readonly<Record<string, string>>;
   /** What the model said before the first step, and during training. */

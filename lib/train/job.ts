@@ -13,12 +13,20 @@ import { createObjective, type Objective } from "../losses/mod.ts";
 import { trimSlashes } from "../io/paths.ts";
 import type { TokenizerFiles } from "../formats/huggingface.ts";
 import { readTokenizerFiles } from "../formats/model_files.ts";
-import { checkPositions, hashModel, type OpenModel, openModel, openTokenizer } from "../load/model.ts";
+import {
+  checkPositions,
+  closeModel,
+  hashModel,
+  type OpenModel,
+  openModel,
+  openTokenizer,
+} from "../load/model.ts";
 import type { RunHooks } from "../events.ts";
 import type { AdapterConfig } from "../model/adapter_config.ts";
 import { trainableTensors } from "./freezing.ts";
 import { resolveLora } from "./lora.ts";
 import { type Judging, resolveJudging } from "./best.ts";
+import { type MicroBatches, resolveMicroBatches } from "./micro_batches.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
 import { longestInput } from "./step.ts";
@@ -47,6 +55,10 @@ export interface TrainJob {
   /** How the best model is told; undefined where nothing depends on it. */
   readonly judging: Judging | undefined;
   readonly packing: Packing;
+  /** What `token_budget` and `gradient_checkpointing` came to, see `fit.ts`. */
+  readonly microBatches: MicroBatches;
+  /** The capacities of a micro-batch, had `token_budget` come to so many tokens. */
+  readonly shapeAt: (tokens: number) => BatchShape;
   /** Positions that the longest sequence may take. */
   readonly positions: number;
   /** What decides which rows a step takes. */
@@ -64,10 +76,27 @@ export interface TrainJob {
 }
 
 /** What of a run decides its programs and their memory: known without its rows, too, once their longest is. */
-export interface PlannedRun
-  extends Pick<TrainJob, "policy" | "lora" | "objective" | "packing" | "positions"> {
+export interface PlannedRun extends
+  Pick<
+    TrainJob,
+    | "policy"
+    | "lora"
+    | "reference"
+    | "objective"
+    | "packing"
+    | "microBatches"
+    | "shapeAt"
+    | "positions"
+    | "checkpoint"
+  > {
   readonly options: TrainOptions;
   readonly train: { readonly examples: { readonly length: number } };
+}
+
+/** Closes a run's models. */
+export function closeRun({ policy, reference }: Pick<TrainJob, "policy" | "reference">): void {
+  closeModel(policy);
+  if (reference) closeModel(reference);
 }
 
 /** A run whose directory this process alone writes to. */
@@ -95,12 +124,12 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const tokenizer = await openTokenizer(policy, reference);
   const dated = { ...options, ...templateDate(options, tokenizer) };
   const resumed = checkpoint?.state.data_hash;
-  const sets = await readSets(data, dated, { policy, tokenizer, objective, resumed, hooks });
-  const { evalSet } = sets;
+  const read = await readSets(data, dated, { policy, tokenizer, objective, resumed, hooks });
+  const { evalSet } = read;
   // a run that began with a part of its source goes by the source's hash, also where it now reads all of it
-  const train = resumed !== undefined && resumed === sets.train.sourceHash
-    ? { ...sets.train, hash: resumed }
-    : sets.train;
+  const train = resumed !== undefined && resumed === read.train.sourceHash
+    ? { ...read.train, hash: resumed }
+    : read.train;
   const rows = train.total ?? train.examples.length;
   const samplePrompts = options.sample_prompts === undefined
     ? undefined
@@ -122,7 +151,9 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   const order = { rows, batchSize, shuffle, seed };
   const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
   const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
-  const shape = shapeOf(options, [train, ...evalSet ? [evalSet] : []], longest);
+  const sets = [train, ...evalSet ? [evalSet] : []];
+  const shapeAt = (tokens: number) => shapeOf(options, sets, { longest, tokens });
+  const microBatches = resolveMicroBatches(options, checkpoint?.state.micro_batches);
   return {
     options: { ...dated, model, data },
     runDir,
@@ -135,7 +166,13 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     samplePrompts,
     objective,
     judging: resolveJudging(options, { objective, evaluates: evalSet !== undefined }),
-    packing: { shape, sharePrompt: options.share_prompt, maxLength: positions },
+    packing: {
+      shape: shapeAt(microBatches.token_budget),
+      sharePrompt: options.share_prompt,
+      maxLength: positions,
+    },
+    microBatches,
+    shapeAt,
     positions,
     order,
     totalSteps: steps,
@@ -207,20 +244,25 @@ function longestMismatches(
   return Math.max(longest, longestMismatch(evalSet.examples, [whole], positions));
 }
 
-/** Capacities that fit training and evaluation rows alike, and a sequence of `longest` tokens. */
-function shapeOf(options: TrainOptions, sets: readonly ExampleSet[], longest: number): BatchShape {
-  const shape = largestShape(sets.map(({ examples }) => shapeFor(examples, rowBudget(options))));
+/**
+ * Capacities that fit training and evaluation rows alike, and a sequence of `longest` tokens; `tokens` are what a
+ * budget of `auto` comes to.
+ */
+function shapeOf(
+  options: TrainOptions,
+  sets: readonly ExampleSet[],
+  { longest, tokens: autoTokens }: { longest: number; tokens: number },
+): BatchShape {
+  const { token_budget: tokenBudget, batch_size: batchSize, share_prompt: sharePrompt } = options;
+  const budget = { tokenBudget, autoTokens, batchSize, sharePrompt };
+  const shape = largestShape(sets.map(({ examples }) => shapeFor(examples, budget)));
   const tokens = roundUp8(longest);
-  if (typeof options.token_budget === "number" && tokens > Math.max(options.token_budget, shape.tokens)) {
+  if (typeof tokenBudget === "number" && tokens > Math.max(tokenBudget, shape.tokens)) {
     throw new InputError(
       `kto compares each prompt with another row's completion, and the longest such sequence needs ${longest} tokens, ` +
-        `more than token_budget ${options.token_budget} allows. Set token_budget to at least ${tokens}, or a smaller ` +
+        `more than token_budget ${tokenBudget} allows. Set token_budget to at least ${tokens}, or a smaller ` +
         "max_length.",
     );
   }
   return { ...shape, tokens: Math.max(shape.tokens, tokens) };
-}
-
-function rowBudget({ token_budget, batch_size, share_prompt }: TrainOptions) {
-  return { tokenBudget: token_budget, batchSize: batch_size, sharePrompt: share_prompt };
 }

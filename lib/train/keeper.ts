@@ -56,6 +56,7 @@ export class Keeper {
         model_hash: job.model_hash,
         ref_model_hash: job.ref_model_hash,
         options: { ...job.options },
+        micro_batches: job.microBatches,
         kernels: run.kernels,
         samples: progress.said ?? null,
       },
@@ -138,6 +139,7 @@ export async function recordOptions(
   await writeJson(`${job.runDir}/config.json`, {
     ...job.options,
     output_dir: job.runDir,
+    micro_batches: job.microBatches,
     versions: VERSIONS,
     gpu_adapter: gpu.name,
     kernels,

@@ -53,7 +53,9 @@ export async function runConfig(runDir: string): Promise<Record<string, unknown>
 }
 
 /** What a run computes, and how often. */
-export function trainingWork({ policy, lora, packing, options, totalSteps, train }: TrainJob): ModelWork {
+export function trainingWork(
+  { policy, lora, packing, microBatches, options, totalSteps, train }: TrainJob,
+): ModelWork {
   const tokens = train.examples.reduce((sum, example) => sum + tokenTotal(example), 0);
   const perStep = tokens / train.examples.length * options.batch_size;
   return {
@@ -62,7 +64,7 @@ export function trainingWork({ policy, lora, packing, options, totalSteps, train
     compute: options.compute_dtype,
     capacity: packing.shape,
     training: true,
-    checkpointing: options.gradient_checkpointing,
+    checkpointing: microBatches.gradient_checkpointing,
     repeats: totalSteps * Math.max(1, perStep / packing.shape.tokens),
   };
 }

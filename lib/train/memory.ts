@@ -1,9 +1,8 @@
 /**
- * What a run takes of the adapter's memory, known before a byte of it is allocated; and what to do where the adapter
- * refuses.
+ * What a run takes of the adapter's memory, known before a byte of it is allocated.
  */
 import { InputError } from "../errors.ts";
-import { type Gpu, planningGpu, requireDevice } from "../gpu/device.ts";
+import { type Gpu, planningGpu } from "../gpu/device.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { rootOf, usesOf } from "../gpu/memory.ts";
 import { createPolicy } from "../model/adapters.ts";
@@ -88,6 +87,17 @@ function headBytes({ layout, steps }: Plan): number {
   return layout.slots.filter((slot) => !others.has(slot)).reduce((sum, slot) => sum + slot.sizeBytes, 0);
 }
 
+/** Bytes for people. */
+export function sizeText(bytes: number): string {
+  return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** The parts that take something, each with its size. */
+export function partsOf(memory: Partial<TrainingMemory>): [part: string, size: string][] {
+  return Object.entries(memory).filter(([, bytes]) => bytes > 0)
+    .map(([part, bytes]) => [part, sizeText(bytes)]);
+}
+
 const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
 
 /** Where the memory goes, for people. */
@@ -104,39 +114,4 @@ export function memoryText(
     `${mega(batch)} for rows and scoring`,
   ];
   return `memory: ${mega(total)}, of it ${parts.join(", ")}`;
-}
-
-/**
- * Carries out what allocates the run's memory.
- *
- * @throws {InputError} where the adapter refuses, with the sum and the options that lower it
- */
-export async function withinMemory<T>(
-  gpu: Gpu,
-  { job, memory }: { job: PlannedRun; memory: TrainingMemory },
-  work: () => Promise<T>,
-): Promise<T> {
-  const device = requireDevice(gpu);
-  device.pushErrorScope("out-of-memory");
-  const outcome = await work().then((value) => ({ value }), (error: unknown) => ({ error }));
-  const refused = await device.popErrorScope();
-  if (refused) {
-    throw new InputError(
-      `Training on ${gpu.name}: it refused to allocate what the run needs (${refused.message}). ` +
-        `${memoryText(job, memory)}. Less is taken with ${loweringOptions(job).join(", ")}.`,
-    );
-  }
-  if ("error" in outcome) throw outcome.error;
-  return outcome.value;
-}
-
-/** The options that lower a run's memory, the most promising first. */
-function loweringOptions({ options, packing, lora }: PlannedRun): string[] {
-  return [
-    ...options.gradient_checkpointing ? [] : ["gradient_checkpointing (only each layer's input is kept)"],
-    `a token_budget below ${packing.shape.tokens}`,
-    `a max_length below ${options.max_length}`,
-    ...lora ? [] : ["lora_r (adapters are trained in place of the weights)"],
-    "a smaller model",
-  ];
 }

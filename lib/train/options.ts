@@ -146,8 +146,10 @@ export interface TrainOptions extends LossOptions, RowOptions {
   report_to: "none" | "tensorboard";
   /** True: the latest checkpoint in `output_dir`; text: a checkpoint's path. */
   resume: boolean | string;
-  /** Keep only each layer's input, and compute the rest again in backward. */
-  gradient_checkpointing: boolean;
+  /** GB (10^9 bytes) of memory that the run may take; without it the machine's where the adapter is software. */
+  memory_gb?: number;
+  /** Keep only each layer's input, and compute the rest again in backward; "auto": where it fits only so. */
+  gradient_checkpointing: boolean | "auto";
   /** False: default kernels only; text: the run directory whose kernels are taken. */
   tune: boolean | string;
   /** Only for the command line: `describeTraining` is the function. */

@@ -67,6 +67,7 @@ const FREE: ReadonlySet<string> = new Set(
     "report_to",
     "max_steps",
     "num_train_epochs",
+    "memory_gb",
     "gradient_checkpointing",
     "token_budget",
     "share_prompt",
@@ -77,6 +78,11 @@ const FREE: ReadonlySet<string> = new Set(
     "data",
   ] satisfies (keyof TrainOptions)[],
 );
+
+/** Whether an option may differ from the run's that is resumed. */
+export function isFree(option: string): boolean {
+  return FREE.has(option);
+}
 
 /**
  * Throws where an option differs from the run's that would change its mathematics. What is not known to be free is not.

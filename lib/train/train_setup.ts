@@ -7,14 +7,14 @@ import type { ProgramSetup } from "./scorer.ts";
 
 /** The job's programs with its loss and optimiser. */
 export function trainSetup(
-  { options, objective, packing, train }: PlannedRun,
+  { options, objective, packing, microBatches, train }: PlannedRun,
   programs: ProgramSetup,
 ): TrainSetup {
   return {
     ...programs,
     capacity: packing.shape,
     objective,
-    checkpointing: options.gradient_checkpointing,
+    checkpointing: microBatches.gradient_checkpointing,
     batchSize: Math.min(options.batch_size, train.examples.length),
     adam: {
       beta1: options.adam_beta1,

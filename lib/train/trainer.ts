@@ -6,7 +6,6 @@ import { closeGpu, type Gpu } from "../gpu/device.ts";
 import { destroyParams, type ParamStore } from "../model/params.ts";
 import { loadCheckpoint, setLaterAside } from "./checkpoint.ts";
 import { type StepNumbers, type StepResult, type StepWork, TrainEngine } from "./engine.ts";
-import { closeModel } from "../load/model.ts";
 import { openAdapter } from "../load/adapter.ts";
 import type { Answers, RunHooks, TakenSamples } from "../events.ts";
 import { exampleMetrics } from "./metrics.ts";
@@ -25,13 +24,14 @@ import { programSetup } from "./reference_pass.ts";
 import { writeReport } from "../report/html.ts";
 import { bf16Gain, bf16Notice } from "../tuning/bf16_gain.ts";
 import { prepareTraining, trainingWork } from "./kernels.ts";
-import { memoryText, planTraining, withinMemory } from "./memory.ts";
+import { fitJob, withinMemory } from "./refusal.ts";
+import { memoryText, planTraining } from "./memory.ts";
 import { claimRunDir, MetricsFile } from "./run_dir.ts";
 import { writeJson } from "../io/json.ts";
 import { compareAnswers, type SampleSettings, takeSamples } from "./samples.ts";
 import { learningRate } from "./schedule.ts";
 import { checkFirstStep } from "./selfcheck.ts";
-import { type ClaimedJob, setUpTraining } from "./job.ts";
+import { type ClaimedJob, closeRun, setUpTraining } from "./job.ts";
 import { trainSetup } from "./train_setup.ts";
 import { openWeights } from "./weights.ts";
 
@@ -52,10 +52,11 @@ export async function runTraining(
   options: TrainOptions,
   { samples, hooks }: { samples: SampleSettings; hooks: RunHooks },
 ): Promise<TrainResult> {
-  const job = await setUpTraining(options, hooks);
+  const opened = await setUpTraining(options, hooks);
   const gpu = await openAdapter(hooks);
   try {
     if (options.profile) await checkTimestamps(gpu);
+    const job = await fitJob(gpu, opened, hooks);
     const { path: runDir, lock } = await claimRunDir(job.runDir, { resume: options.resume !== false });
     try {
       const shown = options.report_to === "tensorboard" ? await withTensorBoard(hooks, runDir) : hooks;
@@ -66,8 +67,7 @@ export async function runTraining(
     }
   } finally {
     closeGpu(gpu);
-    closeModel(job.policy);
-    if (job.reference) closeModel(job.reference);
+    closeRun(opened);
   }
 }
 

@@ -97,7 +97,19 @@ Deno.test("plan: from headers alone; advice lowers the total, and a stated memor
     const found = await plan({ ...asked, json: true });
     assertEquals(
       Object.keys(found),
-      ["adapter", "parameters", "memory", "tokens", "flop", "prediction", "fits", "advice"],
+      [
+        "adapter",
+        "parameters",
+        "memory",
+        "tokens",
+        "micro_batches",
+        "auto",
+        "flop",
+        "prediction",
+        "limit",
+        "fits",
+        "advice",
+      ],
     );
     // that GPU is not here, unless this adapter is one
     const { adapterClass } = await testGpu();
@@ -123,10 +135,33 @@ Deno.test("plan: from headers alone; advice lowers the total, and a stated memor
     assertStringIncludes(planText(here), "measured on this adapter");
     const small = await plan({ ...files, memory_gb: 1e-4 });
     assertEquals(small.fits, false);
-    assertStringIncludes(planText(small), "it does not fit");
+    assertStringIncludes(planText(small), "it does not fit into 0.1 MB (memory_gb)");
     await assertRejects(
       () => plan({ model, max_length: 64, token_budget: 100 }),
       InputError,
       "token_budget is 100",
     );
+  }));
+
+Deno.test("plan: says what auto comes to in a memory, and what it would in less", () =>
+  inTempDir(async (model) => {
+    await writeHeader(model);
+    const asked = { model, max_length: 64, batch_size: 32 };
+    const roomy = await plan({ ...asked, memory_gb: 100 });
+    assertEquals(roomy.micro_batches, { token_budget: 2048, gradient_checkpointing: false });
+    assertEquals(roomy.auto, ["token_budget", "gradient_checkpointing"]);
+    const total = roomy.memory.total / 1e9;
+    const less = await plan({ ...asked, memory_gb: total * 0.999 });
+    assertEquals([less.fits, less.tokens], [true, 1024]);
+    assertStringIncludes(planText(less), "token_budget 1,024 without gradient_checkpointing");
+    assertStringIncludes(planText(less), "(token_budget and gradient_checkpointing by auto)");
+    // what is given stays, and what is left to auto gives way
+    const given = await plan({ ...asked, token_budget: 2048, memory_gb: total * 0.999 });
+    assertEquals(given.micro_batches, { token_budget: 2048, gradient_checkpointing: true });
+    assertEquals([given.fits, given.auto], [true, ["gradient_checkpointing"]]);
+    const both = { token_budget: 2048, gradient_checkpointing: false };
+    const fixed = await plan({ ...asked, ...both, memory_gb: total * 0.999 });
+    assertEquals([fixed.fits, fixed.memory, fixed.auto], [false, roomy.memory, []]);
+    const options = fixed.advice.map(({ option, value }) => `${option} ${value}`);
+    assert(options.includes("token_budget auto") && options.includes("gradient_checkpointing true"));
   }));

@@ -33,9 +33,23 @@ const data = ["--data", fixturePath("llama/pairs.jsonl")];
 
 Deno.test("permissions: a task may read, write and ask the hub; of the environment it sees named variables alone", () => {
   for (
-    const task of ["train", "score", "generate", "export", "inspect", "tune", "report", "sweep", "evaluate"]
+    const task of [
+      "train",
+      "plan",
+      "score",
+      "generate",
+      "export",
+      "inspect",
+      "tune",
+      "report",
+      "sweep",
+      "evaluate",
+    ]
   ) {
-    const flags = flagsOf(task);
+    // of the system, what trains sees how much memory there is
+    const own = ["train", "plan", "sweep"].includes(task) ? ["--allow-sys=systemMemoryInfo"] : [];
+    assertEquals(flagsOf(task).filter((flag) => own.includes(flag)), own, task);
+    const flags = flagsOf(task).filter((flag) => !own.includes(flag));
     for (const never of ["-A", "--allow-all", "--allow-run", "--allow-ffi", "--allow-sys"]) {
       assert(!flags.some((flag) => flag.startsWith(never)), `${task} ${never}`);
     }

@@ -139,8 +139,8 @@ Deno.test("memory is told before it is taken, and a refusal names the sum and wh
           "Not enough memory left",
           "memory: ",
           " MB",
-          "gradient_checkpointing",
-          "token_budget below 320",
+          "Less is taken with gradient_checkpointing true: ",
+          "lora_r 16: ",
         ]
       ) {
         assertStringIncludes(refused.message, part);
