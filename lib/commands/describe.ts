@@ -23,8 +23,8 @@ export async function describeTraining(
 ): Promise<string> {
   const { output_dir: dir } = given;
   const recorded: Record<string, unknown> = dir === undefined ? {} : await runConfig(dir) ?? {};
-  const { options } = await resolveRun({ ...recorded, ...given });
-  const opened = await setUpTraining({ ...options, describe: true }, hooks);
+  const { options, samples } = await resolveRun({ ...recorded, ...given });
+  const opened = await setUpTraining({ ...options, describe: true }, hooks, samples);
   const gpu = await openAdapter(hooks);
   try {
     const kept = recorded.micro_batches as MicroBatches | undefined;

@@ -23,6 +23,7 @@ import { resolveLora } from "../train/lora.ts";
 import { partsOf, planTraining, sizeText, type TrainingMemory } from "../train/memory.ts";
 import { type MicroBatches, microBatchesText, resolveMicroBatches } from "../train/micro_batches.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
+import { DEFAULT_SAMPLES, type Sampling, samplingOf } from "../train/samples.ts";
 import { flopsPerDispatch } from "../tuning/pace.ts";
 import { predictStep, type StepTime, type StepWork } from "../train/step_time.ts";
 import { CARDS } from "../tuning/machine.ts";
@@ -171,9 +172,11 @@ async function predict(gpu: Gpu, card: string | undefined, work: StepWork): Prom
 
 /** A run that is only planned: with data as it would be, without it with rows as long as they may be. */
 async function plannedRun(given: Partial<TrainOptions>, hooks: RunHooks = {}): Promise<PlannedRun> {
-  return given.model !== undefined && given.data === undefined
-    ? await withoutRows(given as TrainOptions & { model: string }, hooks)
-    : await setUpTraining({ ...(await resolveRun(given)).options, describe: true }, hooks);
+  if (given.model !== undefined && given.data === undefined) {
+    return await withoutRows(given as TrainOptions & { model: string }, hooks);
+  }
+  const { options, samples } = await resolveRun(given);
+  return await setUpTraining({ ...options, describe: true }, hooks, samples);
 }
 
 async function withoutRows(options: TrainOptions & { model: string }, hooks: RunHooks): Promise<PlannedRun> {
@@ -201,6 +204,7 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
     policy,
     lora: resolveLora(options, policy),
     reference: undefined,
+    sampling: longestSamples(options, { positions, maxPositions: policy.config.max_position_embeddings }),
     checkpoint: undefined,
     objective,
     packing: {
@@ -213,6 +217,20 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
     positions,
     train: { examples: { length: options.batch_size } },
   };
+}
+
+/** Samples of prompts as long as rows may be, where the options ask for any. */
+function longestSamples(
+  { eval_data, eval_split, sample_prompts }: TrainOptions,
+  { positions, maxPositions }: { positions: number; maxPositions: number },
+): Sampling | undefined {
+  if ((eval_data ?? eval_split ?? sample_prompts) === undefined) return undefined;
+  const { prompts, maxNewTokens } = DEFAULT_SAMPLES;
+  const prompt = new Array<number>(Math.max(1, Math.min(positions, maxPositions - maxNewTokens))).fill(0);
+  return samplingOf(
+    { asked: new Array(prompts).fill({ ids: prompt }), held: [], maxPositions },
+    DEFAULT_SAMPLES,
+  );
 }
 
 function parameterCounts({ options, policy, lora }: PlannedRun): { total: number; trainable: number } {

@@ -33,28 +33,52 @@ export interface PromptIds {
 /** Sequences at a time: a software adapter gains nothing beyond what its registers hold. */
 const SLOTS = { software: 16, gpu: 64 };
 
+/** What the memory of completing prompts follows from. */
+interface CompletionSize {
+  readonly prompts: readonly PromptIds[];
+  /** Tokens of the longest sequence, prompt and completion together. */
+  readonly positions: number;
+  /** See {@link Generator.create}. */
+  readonly formsBytes?: number | undefined;
+}
+
+async function openGenerator(
+  gpu: Gpu,
+  params: ParamStore,
+  { prompts, ...size }: CompletionSize & Pick<CompletionSettings, "compute">,
+): Promise<Generator> {
+  return await Generator.create(gpu, params, {
+    slots: Math.min(prompts.length, SLOTS[gpu.adapterClass]),
+    ...size,
+  });
+}
+
+/** Has a null Gpu count what `complete` would allocate. */
+export async function planCompletion(
+  gpu: Gpu,
+  params: ParamStore,
+  { settings: { compute, temperature }, ...size }: CompletionSize & { readonly settings: CompletionSettings },
+): Promise<void> {
+  const generator = await openGenerator(gpu, params, { ...size, compute });
+  await generator.seal(size.prompts.map(({ ids }) => ids.length), { greedy: temperature === 0 });
+}
+
 /** Continues every prompt; completions in the prompts' order. */
 export async function complete(
   gpu: Gpu,
   params: ParamStore,
-  { tokenizer, prompts, positions, settings, hooks, unit = "prompts", onText, formsBytes }: {
+  { tokenizer, prompts, positions, settings, hooks, unit = "prompts", onText, formsBytes }: CompletionSize & {
     tokenizer: Tokenizer;
-    prompts: readonly PromptIds[];
-    /** Tokens of the longest sequence, prompt and completion together. */
-    positions: number;
     settings: CompletionSettings;
     hooks: RunHooks;
     /** What is counted, for progress. */
     unit?: string;
-    /** See {@link Generator.create}. */
-    formsBytes?: number;
     /** Told the text of the only prompt's completion, piece by piece. */
     onText?: (piece: string) => void;
   },
 ): Promise<Completion[]> {
   const { compute, stop = [], ...sampling } = settings;
-  const slots = Math.min(prompts.length, SLOTS[gpu.adapterClass]);
-  const generator = await Generator.create(gpu, params, { slots, positions, compute, formsBytes });
+  const generator = await openGenerator(gpu, params, { prompts, positions, compute, formsBytes });
   let shown = "";
   const watched = (i: number, tokens: readonly number[]) => {
     const kept = stopAt(tokenizer, prompts[i]!, { tokens, stop });

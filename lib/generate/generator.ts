@@ -128,7 +128,7 @@ export class Generator {
     if (prompts.length === 0 || options.maxNewTokens === 0) return results;
     writeTensor(gpu, decoder.settings, samplingSettings(options));
     this.#forms?.submit();
-    const slots = Math.min(decoder.size.slots, powerOfTwo(prompts.length));
+    const slots = this.#slotsFor(prompts.length);
     const step = await this.#stepPlan(slots, options.temperature === 0);
     const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
     let next = 0;
@@ -169,6 +169,19 @@ export class Generator {
       options.onProgress?.(done, prompts.length);
     }
     return results;
+  }
+
+  /** Seals what `generate` runs for prompts of these lengths; on a null Gpu this counts what it would allocate. */
+  async seal(lengths: readonly number[], { greedy }: { greedy: boolean }): Promise<void> {
+    const slots = this.#slotsFor(lengths.length);
+    await this.#stepPlan(slots, greedy);
+    // of more prompts than slots, any may come to be computed together
+    const largest = lengths.map((length) => length - 1).filter((length) => length > 0).sort((a, b) => b - a);
+    if (largest.length > 0) await this.#prefillFor(largest.slice(0, slots));
+  }
+
+  #slotsFor(prompts: number): number {
+    return Math.min(this.decoder.size.slots, powerOfTwo(prompts));
   }
 
   /** Frees everything but the parameters. */
@@ -282,7 +295,7 @@ export class Generator {
   /** Seals a plan, and makes the forms of the weights that it is the first to read. */
   async #seal(name: string, rec: Recorder): Promise<Plan> {
     const plan = await Plan.seal(name, rec);
-    if (await this.#forms?.seal()) this.#forms!.submit();
+    if (await this.#forms?.seal() && this.gpu.device) this.#forms!.submit();
     return plan;
   }
 

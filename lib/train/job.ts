@@ -8,7 +8,7 @@ import type { ExampleSet } from "../data/examples.ts";
 import { largestShape, type OrderOptions, shapeFor, stepRows, totalSteps } from "../data/plan.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "../errors.ts";
-import { type Prompt, readPrompts } from "../generate/prompts.ts";
+import { readPrompts } from "../generate/prompts.ts";
 import { createObjective, type Objective } from "../losses/mod.ts";
 import { trimSlashes } from "../io/paths.ts";
 import type { TokenizerFiles } from "../formats/huggingface.ts";
@@ -29,6 +29,7 @@ import { type Judging, resolveJudging } from "./best.ts";
 import { type MicroBatches, resolveMicroBatches } from "./micro_batches.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
+import { DEFAULT_SAMPLES, type SampleSettings, type Sampling, samplingOf } from "./samples.ts";
 import { longestInput } from "./step.ts";
 import { endTokens } from "../generate/end_tokens.ts";
 import { readSets } from "./read_sets.ts";
@@ -49,8 +50,9 @@ export interface TrainJob {
   readonly tokenizer: Tokenizer;
   readonly train: ExampleSet;
   readonly evalSet: ExampleSet | undefined;
-  /** Prompts to take samples of; undefined for the held-out rows'. */
-  readonly samplePrompts: readonly Prompt[] | undefined;
+  /** How samples are taken, and of what; the latter undefined where there is nothing to take them of. */
+  readonly sampleSettings: SampleSettings;
+  readonly sampling: Sampling | undefined;
   readonly objective: Objective;
   /** How the best model is told; undefined where nothing depends on it. */
   readonly judging: Judging | undefined;
@@ -81,6 +83,7 @@ export interface PlannedRun extends
     TrainJob,
     | "policy"
     | "lora"
+    | "sampling"
     | "reference"
     | "objective"
     | "packing"
@@ -105,7 +108,11 @@ export interface ClaimedJob extends TrainJob {
 }
 
 /** Checks everything and opens the files. */
-export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Promise<TrainJob> {
+export async function setUpTraining(
+  options: TrainOptions,
+  hooks: RunHooks,
+  sampleSettings = DEFAULT_SAMPLES,
+): Promise<TrainJob> {
   const { model, data } = options;
   if (model === undefined || data === undefined) {
     throw new TypeError("model and data must be given or filled in");
@@ -131,9 +138,10 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     ? { ...read.train, hash: resumed }
     : read.train;
   const rows = train.total ?? train.examples.length;
-  const samplePrompts = options.sample_prompts === undefined
+  const asked = options.sample_prompts === undefined
     ? undefined
     : await readPrompts(options.sample_prompts, tokenizer);
+  const { max_position_embeddings: maxPositions } = policy.config;
   checkLengths(policy, train, evalSet);
   const steps = totalSteps({
     rows,
@@ -149,7 +157,7 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
   }
   const { batch_size: batchSize, shuffle, seed } = options;
   const order = { rows, batchSize, shuffle, seed };
-  const positions = Math.min(policy.config.max_position_embeddings, options.max_length);
+  const positions = Math.min(maxPositions, options.max_length);
   const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
   const sets = [train, ...evalSet ? [evalSet] : []];
   const shapeAt = (tokens: number) => shapeOf(options, sets, { longest, tokens });
@@ -163,7 +171,8 @@ export async function setUpTraining(options: TrainOptions, hooks: RunHooks): Pro
     tokenizer,
     train,
     evalSet,
-    samplePrompts,
+    sampleSettings,
+    sampling: samplingOf({ asked, held: evalSet?.examples ?? [], maxPositions }, sampleSettings),
     objective,
     judging: resolveJudging(options, { objective, evaluates: evalSet !== undefined }),
     packing: {

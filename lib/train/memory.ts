@@ -10,6 +10,7 @@ import { trainableTensors } from "./freezing.ts";
 import type { PlannedRun } from "./job.ts";
 import { policyLayout } from "./lora.ts";
 import { createEngineTensors, sealPrograms } from "./programs.ts";
+import { planSamples } from "./samples.ts";
 import { programSetup } from "./reference_pass.ts";
 import { sealScorer } from "./scorer.ts";
 import { trainSetup } from "./train_setup.ts";
@@ -28,6 +29,8 @@ export interface TrainingMemory {
   readonly saved: number;
   /** Of a micro-batch what only the head's chunks use. */
   readonly head: number;
+  /** What taking samples holds beside all that: caches, forms of the weights, prompts. */
+  readonly samples: number;
   /** The rows' tokens and lists, scoring, and what a step hands back. */
   readonly batch: number;
   /** All of it. */
@@ -59,6 +62,8 @@ export async function planTraining(
     );
   });
   await sealScorer(twin, programs);
+  const trained = twin.created.bytes;
+  if (job.sampling) await planSamples(twin, params, job.sampling);
   const total = twin.created.bytes;
   const sizes = (tensors: readonly ({ readonly sizeBytes: number } | undefined)[]) =>
     tensors.reduce((sum, tensor) => sum + (tensor?.sizeBytes ?? 0), 0);
@@ -71,6 +76,7 @@ export async function planTraining(
     moments: sizes(params.shards.flatMap(({ m, v }) => [m, v])),
     saved: micro.sizeBytes - head,
     head,
+    samples: total - trained,
   };
   const named = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
   return { plan: micro, once: [zero, update], memory: { ...parts, batch: total - named, total } };
@@ -103,7 +109,7 @@ const mega = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
 /** Where the memory goes, for people. */
 export function memoryText(
   job: PlannedRun,
-  { weights, adapter, gradients, moments, saved, head, batch, total }: TrainingMemory,
+  { weights, adapter, gradients, moments, saved, head, samples, batch, total }: TrainingMemory,
 ): string {
   const state = weights + adapter + gradients + moments;
   const parts = [
@@ -112,6 +118,7 @@ export function memoryText(
     }`,
     `${mega(saved + head)} for a micro-batch of up to ${job.packing.shape.tokens} tokens`,
     `${mega(batch)} for rows and scoring`,
+    ...samples > 0 ? [`${mega(samples)} for samples`] : [],
   ];
   return `memory: ${mega(total)}, of it ${parts.join(", ")}`;
 }

@@ -73,7 +73,7 @@ async function tooLarge(
   { found, memory, limit }: { found: string; memory: TrainingMemory; limit?: MemoryLimit | undefined },
 ): Promise<InputError> {
   const replan = (change: Partial<TrainOptions>) =>
-    setUpTraining({ ...job.options, ...change, resume: false, describe: true }, {});
+    setUpTraining({ ...job.options, ...change, resume: false, describe: true }, {}, job.sampleSettings);
   const advice = await advise(gpu, job, { total: memory.total, replan, limit });
   const less = [...adviceText(advice), "a smaller model"].join(", ");
   return new InputError(`Training on ${gpu.name}: ${found}. Less is taken with ${less}.`);

@@ -1,12 +1,13 @@
 /**
  * What the model says to held-out prompts, before training and after it; graded where there is a judge.
  */
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { Example } from "../data/types.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { ParamStore } from "../model/params.ts";
-import { complete, type PromptIds } from "../generate/complete.ts";
+import { complete, type CompletionSettings, planCompletion, type PromptIds } from "../generate/complete.ts";
 import type { RunHooks } from "../events.ts";
 import type { Answers, Sample, TakenSamples } from "../events.ts";
-import type { TrainJob } from "./job.ts";
 
 /** How samples are taken. */
 export interface SampleSettings {
@@ -30,44 +31,70 @@ export const DEFAULT_SAMPLES: SampleSettings = { prompts: 4, shown: 4, maxNewTok
 /** A few answers are not worth a second copy of a large model's weights beside the training's memory. */
 const FORMS_BYTES = 2 ** 26;
 
+/** The answers that a run takes, known from its rows alone. */
+export interface Sampling {
+  readonly settings: SampleSettings;
+  readonly prompts: readonly PromptIds[];
+  /** Tokens of the longest prompt with its answer. */
+  readonly positions: number;
+}
+
+/** What a run takes answers to: the prompts that were asked for, else the first held-out ones; undefined where none fits. */
+export function samplingOf(
+  { asked, held, maxPositions }: {
+    asked: readonly PromptIds[] | undefined;
+    held: readonly Pick<Example, "prompt">[];
+    maxPositions: number;
+  },
+  settings: SampleSettings,
+): Sampling | undefined {
+  const { maxNewTokens } = settings;
+  const given = asked ?? held.slice(0, settings.prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
+  const prompts = given.filter(({ ids }) => ids.length + maxNewTokens <= maxPositions);
+  if (prompts.length === 0) return undefined;
+  const longest = prompts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0);
+  return { settings, prompts, positions: maxNewTokens + longest };
+}
+
+/** How they are completed. */
+function completionOf(
+  { settings: { maxNewTokens }, prompts, positions }: Sampling,
+  eosIds: readonly number[],
+) {
+  const settings: CompletionSettings = {
+    maxNewTokens,
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    seed: 0,
+    compute: "f32",
+    eosIds,
+  };
+  return { prompts, positions, settings, formsBytes: FORMS_BYTES };
+}
+
+/** Has a null Gpu count what taking samples would allocate. */
+export async function planSamples(gpu: Gpu, params: ParamStore, sampling: Sampling): Promise<void> {
+  await planCompletion(gpu, params, completionOf(sampling, []));
+}
+
 /** Greedy answers with the parameters as they are now. */
 export async function takeSamples(
   gpu: Gpu,
-  job: TrainJob,
-  { params, settings, hooks }: { params: ParamStore; settings: SampleSettings; hooks: RunHooks },
+  { tokenizer, sampling, endIds }: {
+    tokenizer: Tokenizer;
+    sampling: Sampling | undefined;
+    endIds: readonly number[];
+  },
+  { params, hooks }: { params: ParamStore; hooks: RunHooks },
 ): Promise<Answers | undefined> {
-  const { tokenizer, policy } = job;
-  const { maxNewTokens } = settings;
-  const room = policy.config.max_position_embeddings - maxNewTokens;
-  const prompts = promptsOf(job, settings).filter(({ ids }) => ids.length <= room);
-  if (prompts.length === 0) return undefined;
-  const completions = await complete(gpu, params, {
-    tokenizer,
-    prompts,
-    positions: maxNewTokens + prompts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0),
-    settings: {
-      maxNewTokens,
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      seed: 0,
-      compute: "f32",
-      eosIds: job.endIds,
-    },
-    hooks,
-    unit: "answers",
-    formsBytes: FORMS_BYTES,
-  });
+  if (!sampling) return undefined;
+  const completion = completionOf(sampling, endIds);
+  const completions = await complete(gpu, params, { ...completion, tokenizer, hooks, unit: "answers" });
   return {
-    prompts: prompts.map(({ ids }) => tokenizer.decode(ids, { skipSpecialTokens: true })),
+    prompts: sampling.prompts.map(({ ids }) => tokenizer.decode(ids, { skipSpecialTokens: true })),
     texts: completions.map(({ text }) => text),
   };
-}
-
-/** The prompts that were asked for, else the first held-out ones. */
-function promptsOf({ samplePrompts, evalSet }: TrainJob, { prompts }: SampleSettings): readonly PromptIds[] {
-  if (samplePrompts) return samplePrompts;
-  return (evalSet?.examples ?? []).slice(0, prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
 }
 
 /** The first answers side by side, under the verdict on all of them. */

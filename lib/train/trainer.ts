@@ -52,7 +52,7 @@ export async function runTraining(
   options: TrainOptions,
   { samples, hooks }: { samples: SampleSettings; hooks: RunHooks },
 ): Promise<TrainResult> {
-  const opened = await setUpTraining(options, hooks);
+  const opened = await setUpTraining(options, hooks, samples);
   const gpu = await openAdapter(hooks);
   try {
     if (options.profile) await checkTimestamps(gpu);
@@ -61,7 +61,7 @@ export async function runTraining(
     try {
       const shown = options.report_to === "tensorboard" ? await withTensorBoard(hooks, runDir) : hooks;
       const run = await TrainRun.open(gpu, { ...job, runDir }, shown);
-      return await run.execute(samples);
+      return await run.execute();
     } finally {
       await lock.release();
     }
@@ -127,17 +127,17 @@ class TrainRun {
   }
 
   /** The whole run, from the first evaluation to the report. */
-  async execute(settings: SampleSettings): Promise<TrainResult> {
+  async execute(): Promise<TrainResult> {
     const { job, hooks } = this;
     const first = job.checkpoint?.state.step ?? 0;
     if (first === 0) await this.#evaluate(0);
-    if (first === 0) this.#said = await this.#samples(settings);
+    if (first === 0) this.#said = await this.#samples();
     if (first === 0) this.#tell(pairsText(this.rows.train));
-    const { done, interrupted } = await this.#loop(first, settings);
+    const { done, interrupted } = await this.#loop(first);
     if (!interrupted) {
       const last = this.#evaluatedAt(done) ? {} : await this.#evaluate(done);
       this.#best?.see(last);
-      if (this.#said) await this.#reportSamples(this.#said, settings);
+      if (this.#said) await this.#reportSamples(this.#said);
     }
     // an interrupted run has no final model: its checkpoint is a loadable model, too
     const modelDir = interrupted ? `${job.runDir}/checkpoint-${done}` : await this.#saveModel(done);
@@ -152,7 +152,7 @@ class TrainRun {
   }
 
   /** Optimiser steps from `first` on, until all are done or there is a reason to end; how many have been done in all. */
-  async #loop(first: number, settings: SampleSettings): Promise<{ done: number; interrupted: boolean }> {
+  async #loop(first: number): Promise<{ done: number; interrupted: boolean }> {
     const { job, engine, hooks } = this;
     const { options, totalSteps } = job;
     let last = performance.now();
@@ -200,7 +200,7 @@ class TrainRun {
       const evaluation = this.#evaluatedAt(step + 1) ? await this.#evaluate(step + 1) : {};
       // what is not logged would be unknown to a resumed run
       const better = this.#best?.see({ step: step + 1, ...logged ? metrics : {}, ...evaluation }) ?? false;
-      if (step + 1 < totalSteps && this.#sampledAt(step + 1)) await this.#sampleDuring(step + 1, settings);
+      if (step + 1 < totalSteps && this.#sampledAt(step + 1)) await this.#sampleDuring(step + 1);
       const interrupted = hooks.signal?.aborted ?? false;
       const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
       if (due || interrupted || (better && options.load_best_model_at_end)) {
@@ -251,8 +251,8 @@ class TrainRun {
     return metrics;
   }
 
-  #samples(settings: SampleSettings): Promise<Answers | undefined> {
-    return takeSamples(this.gpu, this.job, { params: this.params, settings, hooks: this.hooks });
+  #samples(): Promise<Answers | undefined> {
+    return takeSamples(this.gpu, this.job, { params: this.params, hooks: this.hooks });
   }
 
   #sampledAt(step: number): boolean {
@@ -261,18 +261,21 @@ class TrainRun {
   }
 
   /** Takes samples between the first step and the last, and shows the report what there is so far. */
-  async #sampleDuring(step: number, settings: SampleSettings): Promise<void> {
-    const now = await this.#samples(settings);
+  async #sampleDuring(step: number): Promise<void> {
+    const now = await this.#samples();
     if (!now || !this.#said) return;
     this.#said = { ...this.#said, during: [...this.#said.during ?? [], { step, texts: now.texts }] };
-    await writeJson(`${this.job.runDir}/samples.json`, compareAnswers(this.#said, now, settings));
+    await writeJson(
+      `${this.job.runDir}/samples.json`,
+      compareAnswers(this.#said, now, this.job.sampleSettings),
+    );
     await writeReport(this.job.runDir);
   }
 
-  async #reportSamples(before: TakenSamples, settings: SampleSettings): Promise<void> {
-    const after = await this.#samples(settings);
+  async #reportSamples(before: TakenSamples): Promise<void> {
+    const after = await this.#samples();
     if (!after) return;
-    const groups = compareAnswers(before, after, settings);
+    const groups = compareAnswers(before, after, this.job.sampleSettings);
     for (const { title, rows } of groups) this.hooks.onEvent?.({ type: "samples", title, rows });
     await writeJson(`${this.job.runDir}/samples.json`, groups);
   }

@@ -8,6 +8,7 @@ import { TrainEngine } from "../../lib/train/engine.ts";
 import { planTraining } from "../../lib/train/memory.ts";
 import { programSetup } from "../../lib/train/reference_pass.ts";
 import { Scorer } from "../../lib/train/scorer.ts";
+import { takeSamples } from "../../lib/train/samples.ts";
 import { trainSetup } from "../../lib/train/train_setup.ts";
 import { openWeights } from "../../lib/train/weights.ts";
 import type { TrainOptions } from "../../lib/train/options.ts";
@@ -27,6 +28,14 @@ for (
     }],
     ["adapters", { loss_type: "orpo", lora_r: 3 }],
     ["adapters on a base in 16 bits", { loss_type: "simpo", lora_r: 3, base_dtype: "bf16" }],
+    ["samples of held-out rows", { loss_type: "simpo", eval_data: files.data }],
+    ["samples of prompts, with adapters, in bf16", {
+      loss_type: "simpo",
+      lora_r: 3,
+      base_dtype: "bf16",
+      compute_dtype: "bf16",
+      sample_prompts: fixturePath("qwen2/pairs.jsonl"),
+    }],
   ] as [string, Partial<TrainOptions>][]
 ) {
   Deno.test(`plan: what a run allocates is what was planned: ${what}`, async () => {
@@ -42,7 +51,12 @@ for (
       const setup = programSetup(job, { params, hooks: {} });
       const engine = await TrainEngine.create(gpu, trainSetup(job, setup));
       const scorer = await Scorer.create(gpu, setup);
-      assertAlmostEquals((gpu.created.bytes - before) / memory.total, 1, 0.03);
+      const trained = gpu.created.bytes;
+      assertAlmostEquals((trained - before) / (memory.total - memory.samples), 1, 0.03);
+      await takeSamples(gpu, job, { params, hooks: {} });
+      const samples = gpu.created.bytes - trained;
+      assertEquals(samples > 0, "eval_data" in options || "sample_prompts" in options);
+      assertAlmostEquals(samples / Math.max(1, memory.samples), samples > 0 ? 1 : 0, 0.03);
       const { total, ...parts } = memory;
       assertEquals(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0), total);
       assert(Object.values(parts).every((bytes) => bytes >= 0), JSON.stringify(memory));
