@@ -43,19 +43,18 @@ export interface PlanOptions extends TrainOptions {
 
 type Own = Omit<PlanOptions, keyof LossOptions>;
 
-const planShape: ShapeOf<Own> = {
-  ...trainShape,
-  ...group("Plan", {
-    memory_gb: z.number().positive().optional().describe(
-      "GB (10^9 bytes) that the run may take: what auto chooses fits in it, and the plan says whether the run does. Where " +
-        "this machine has no GPU it is that of a GPU with so much memory; by default the machine's own",
-    ),
-    card: z.enum(Object.keys(CARDS) as [string, ...string[]]).optional().describe(
-      "plan for a card that is not here; its rates are taken from its data sheet",
-    ),
-    json: z.boolean().default(false).describe("print one JSON object"),
-  }),
-};
+const planned = group("Plan", {
+  memory_gb: z.number().positive().optional().describe(
+    "GB (10^9 bytes) that the run may take: what auto chooses fits in it, and the plan says whether the run does. Where " +
+      "this machine has no GPU it is that of a GPU with so much memory; by default the machine's own",
+  ),
+  card: z.enum(Object.keys(CARDS) as [string, ...string[]]).optional().describe(
+    "plan for a card that is not here; its rates are taken from its data sheet",
+  ),
+  json: z.boolean().default(false).describe("print one JSON object"),
+});
+
+const planShape: ShapeOf<Own> = { ...planned, ...trainShape, memory_gb: planned.memory_gb };
 
 /** Options of `plan`. */
 export const planOptions: OptionSet<PlanOptions> = defineOptions<Own, LossOptions>({
