@@ -67,6 +67,8 @@ import decode_combine from "./decode_combine.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
 import decode_fill from "./decode_fill.wgsl" with { type: "text" };
 import decode_linear from "./decode_linear.wgsl" with { type: "text" };
+import decode_rows from "./decode_rows.wgsl" with { type: "text" };
+import decode_tile from "./decode_tile.wgsl" with { type: "text" };
 import sample from "./sample.wgsl" with { type: "text" };
 
 /** Kernel texts by name; see `lib/gpu/template.ts` for their directives. */
@@ -136,5 +138,7 @@ export const kernels: Readonly<Record<string, string>> = {
   decode_embed,
   decode_fill,
   decode_linear,
+  decode_rows,
+  decode_tile,
   sample,
 };

@@ -77,8 +77,9 @@ export function decodeAttention(
     );
   }
   const VEC = K % 8 === 0 ? 4 : 1;
-  // As many query heads of a group together as registers hold (software adapters also take long to compile more).
-  const QH = queriesTogether(H / G, K, rec.gpu.adapterClass === "software" ? 64 : 128);
+  // As many query heads of a group together as registers hold; on software adapters as compile in a few seconds, since
+  // there loading a key costs several times what a head does with it.
+  const QH = queriesTogether(H / G, K, rec.gpu.adapterClass === "software" ? 192 : 128);
   const parts = H / G / QH;
   const tasks = B * G * parts;
   // Software adapters pay for barriers. Never by the number of slots: a prompt's bits shall not depend on its batch.

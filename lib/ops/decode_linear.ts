@@ -2,6 +2,15 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import { isQuantized, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import {
+  type DecodeNorm,
+  type DecodeProblem,
+  formOf,
+  fusedFlags,
+  type LowRank,
+  type WeightForm,
+} from "./decode_problem.ts";
+import { fitsDecodeTile, recordDecodeTile } from "./decode_tile.ts";
 import { grid1d, powerOfTwo } from "./grid.ts";
 import {
   bindableRows,
@@ -23,37 +32,8 @@ export interface DecodeVariant {
   readonly pieces?: number;
   readonly tileRows?: number;
   readonly tileColumns?: number;
-  /** Inputs of products through a uniform binding where they fit one. */
-  readonly uniform?: boolean;
-}
-
-/** How a product reads its weights: in a format (f32 unless it says so) from a buffer or a texture. */
-export type WeightForm = `${"" | `${Exclude<Format, "f32">} `}${"buffer" | "image"}`;
-
-/** A product while decoding, see {@link decodeLinear}. */
-export interface DecodeProblem {
-  readonly x: Tensor;
-  readonly w: Tensor;
-  readonly y: Tensor;
-  readonly form: WeightForm;
-  readonly swiglu: boolean;
-  readonly norm?: DecodeNorm;
-  readonly bias?: Tensor;
-  readonly residual?: Tensor;
-  readonly low?: LowRank;
-}
-
-/** RMS-normalising x by a gain [D]; `unscaled` leaves the division by the root mean square to whoever uses y. */
-export interface DecodeNorm {
-  readonly gain: Tensor;
-  readonly eps: number;
-  readonly unscaled?: boolean;
-}
-
-/** An adapter's part of y: t [B, R] times b [N, R] (with `swiglu` of gate over up, as w), under y's own norm. */
-export interface LowRank {
-  readonly t: Tensor;
-  readonly b: Tensor;
+  /** What inputs of products are read from; a uniform binding and a texture only where they fit. */
+  readonly x?: "buffer" | "uniform" | "image";
 }
 
 function candidate(name: string, variant: DecodeVariant): Candidate<DecodeProblem> {
@@ -70,6 +50,8 @@ function candidate(name: string, variant: DecodeVariant): Candidate<DecodeProble
 export const decodeOp: TunableOp<DecodeProblem> = new TunableOp("decode", [
   candidate("auto", {}),
   ...[1, 2, 4, 8, 16].map((tileColumns) => candidate(`columns_${tileColumns}`, { tileColumns })),
+  { ...candidate("image", { x: "image" }), supports: fitsDecodeTile, only: "software" },
+  { ...candidate("uniform", { x: "uniform" }), only: "software" },
   ...[16, 64, 128].map((split) => candidate(`split_${split}`, { split })),
   ...[64, 128].map((split) => candidate(`split_${split}_columns_1`, { split, tileColumns: 1 })),
 ], {
@@ -131,7 +113,8 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
 }
 
 function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVariant): void {
-  const { x, w, y, form, swiglu, norm, bias, residual, low } = problem;
+  if (takesImages(rec, problem, variant)) return recordDecodeTile(rec, problem, variant.tileColumns);
+  const { x, w, y, swiglu, norm, bias, residual, low } = problem;
   const [B = 0, D = 0] = x.shape;
   const N = y.shape[1]!;
   const VEC = D % 4 === 0 ? 4 : 1;
@@ -140,8 +123,7 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   const perRow = tile.TN * (swiglu ? 2 : 1) + (scaled ? 1 : 0);
   const rank = low?.t.shape[1] ?? 0;
   const LOW = low === undefined ? 0 : rank % 4 === 0 ? 4 : 1;
-  const texture = form.endsWith("image");
-  const format = form.includes(" ") ? form.split(" ")[0] as Format : "f32";
+  const { format, texture } = formOf(problem.form);
   const constants = {
     VEC,
     ...tile,
@@ -149,11 +131,8 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
     FORMAT: FORMAT[format],
     H: quadsOf(format),
     GAIN: norm !== undefined,
-    NORM: scaled,
     LOW,
-    BIAS: bias !== undefined,
-    RESIDUAL: residual !== undefined,
-    SWIGLU: swiglu,
+    ...fusedFlags(problem),
     PER_ROW: perRow,
     SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
   };
@@ -187,6 +166,25 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
       flops: 2 * B * rows * (D + rank),
     });
   }
+}
+
+/** Multiplications and additions from which an image of x pays on a software adapter, and the fewest rows of x. */
+const IMAGE_FLOPS = 4e6;
+const IMAGE_ROWS = 4;
+
+/** Whether x is read from an image, by a kernel of its own: to the same bits. */
+function takesImages(
+  rec: Recorder,
+  problem: DecodeProblem,
+  { x, split = 1, tileRows, tileColumns = 4 }: DecodeVariant,
+): boolean {
+  if (split > 1 || tileRows !== undefined || tileColumns % 4 !== 0 || !fitsDecodeTile(rec, problem)) {
+    return false;
+  }
+  const [rows = 0, depth = 0] = problem.w.shape;
+  const B = problem.x.shape[0]!;
+  const pays = rec.gpu.adapterClass === "software" && B >= IMAGE_ROWS && 2 * B * rows * depth >= IMAGE_FLOPS;
+  return x === "image" || (x === undefined && pays);
 }
 
 /** Other forms pay where somebody keeps them from step to step; software adapters read textures faster. */
@@ -236,7 +234,7 @@ interface LinearShape {
 
 /**
  * Software adapters: an invocation a tile, as large as its registers hold while every core has work, and x from a
- * uniform binding (a load costs half there). GPUs: a workgroup a tile, its lanes side by side along the depth.
+ * uniform binding (a load costs half there; several rows of it come as an image, see decode_tile.ts). GPUs: a workgroup a tile, its lanes side by side along the depth.
  */
 function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile {
   const { B, N, D, VEC, swiglu, norm } = shape;
@@ -260,7 +258,7 @@ function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile 
     return { TM: rows, TN, SIZE: SPLIT, SPLIT, UNIFORM: 0 };
   }
   const fits = VEC === 4 && 4 * B * D <= gpu.limits.maxUniformBufferBindingSize;
-  const UNIFORM = (variant.uniform ?? software) && fits ? B * D / 4 : 0;
+  const UNIFORM = (variant.x ?? (software ? "uniform" : "buffer")) === "uniform" && fits ? B * D / 4 : 0;
   return { TM, TN, SIZE: 8, SPLIT, UNIFORM };
 }
 

@@ -1,7 +1,8 @@
 /**
  * The ops that the tuner knows, and how each one's problems are made anew from random numbers.
  */
-import { decodeOp, type DecodeProblem } from "../ops/decode_linear.ts";
+import { decodeOp } from "../ops/decode_linear.ts";
+import type { DecodeProblem } from "../ops/decode_problem.ts";
 import type { MatmulProblem } from "../ops/matmul_problem.ts";
 import { matmulOp } from "../ops/matmul_variants.ts";
 import { normProblem } from "../ops/norm.ts";

@@ -1,5 +1,6 @@
 /** Products of a few rows while decoding, with what is fused into them, in every form of the weights. */
-import { decodeLinear, type DecodeVariant, type WeightForm } from "../../lib/ops/decode_linear.ts";
+import { decodeLinear, type DecodeVariant } from "../../lib/ops/decode_linear.ts";
+import type { WeightForm } from "../../lib/ops/decode_problem.ts";
 import { toBf16 } from "../reference/matmul.ts";
 import { linear, swiglu } from "../reference/ops.ts";
 import { type CaseTensor, type CaseTensors, float64, type OpCase, spell } from "./case.ts";
@@ -37,7 +38,9 @@ export function decodeCase(sizes: DecodeSizes): OpCase {
   const rows = sizes.swiglu ? 2 * N : N;
   return {
     name: `decodeLinear ${spell({ ...sizes, variant: variant && JSON.stringify(variant) })}`,
-    kernels: ["decode_linear"],
+    kernels: variant?.x === "image"
+      ? ["decode_tile", ...(sizes.norm ? ["decode_rows"] : [])]
+      : ["decode_linear"],
     flops: 2 * B * rows * (D + (rank ?? 0)),
     ...(textureRows ? { limits: { maxTextureDimension2D: textureRows } } : {}),
     ...(sizes.binding ? { limits: { maxStorageBufferBindingSize: sizes.binding } } : {}),
@@ -112,7 +115,7 @@ const SIZES: readonly DecodeSizes[] = [
   { B: 3, D: 10, N: 7, norm: true, swiglu: true },
   { B: 5, D: 36, N: 50, norm: true, swiglu: true },
   { B: 16, D: 256, N: 96, norm: true, bias: true, residual: true },
-  { B: 16, D: 704, N: 40, residual: true, variant: { uniform: false } },
+  { B: 16, D: 704, N: 40, residual: true, variant: { x: "buffer" } },
   { B: 37, D: 64, N: 33, norm: true }, // more rows than a tile has
   { B: 1, D: 1, N: 1, norm: true, swiglu: true },
   { B: 1, D: 256, N: 130, norm: true, swiglu: true, variant: { split: 32 } },
@@ -140,10 +143,31 @@ const ADAPTED: readonly DecodeSizes[] = [
   { B: 5, D: 64, N: 16, norm: true, unscaled: true, variant: { split: 16 } },
 ];
 
+/** Rows of x from an image: of fewer rows and columns than a tile has and of more, with everything that is fused. */
+const IMAGES: readonly DecodeSizes[] = ([
+  { B: 1, D: 64, N: 128, norm: true, bias: true },
+  { B: 2, D: 172, N: 64, residual: true },
+  { B: 5, D: 36, N: 52, norm: true, swiglu: true },
+  { B: 16, D: 256, N: 96, norm: true, bias: true, residual: true },
+  { B: 16, D: 704, N: 40, residual: true },
+  { B: 37, D: 64, N: 36, norm: true },
+  { B: 1, D: 4, N: 4, norm: true, swiglu: true },
+  { B: 7, D: 132, N: 60, norm: true, rank: 300, variant: { tileColumns: 12 } },
+  { B: 17, D: 40, N: 52, norm: true, swiglu: true, rank: 8, variant: { tileColumns: 4 } },
+  { B: 5, D: 64, N: 48, norm: true, unscaled: true, variant: { tileColumns: 16 } },
+] as const).map((sizes) => ({
+  ...sizes,
+  variant: { ..."variant" in sizes ? sizes.variant : {}, x: "image" },
+}));
+
 /** Weights stored in 16 bits are read as they are. */
-const STORED: readonly DecodeSizes[] = SIZES.filter(({ D }) => D % 8 === 0).flatMap((sizes) =>
+const STORED: readonly DecodeSizes[] = [...SIZES, ...IMAGES].filter(({ D }) => D % 8 === 0).flatMap((sizes) =>
   (["bf16", "f16"] as const).flatMap((stored) =>
-    (["buffer", "image"] as const).map((kind) => ({ ...sizes, stored, form: `${stored} ${kind}` as const }))
+    (sizes.variant?.x === "image" ? ["image"] as const : ["buffer", "image"] as const).map((kind) => ({
+      ...sizes,
+      stored,
+      form: `${stored} ${kind}` as const,
+    }))
   )
 );
 
@@ -165,6 +189,27 @@ export const decodeCases: readonly OpCase[] = [
   decodeCase({ B: 3, D: 64, N: 150, norm: true, residual: true, rank: 16, binding: 4 * 64 * 100 }),
   ...[...STORED, ...BLOCKS].map(decodeCase),
   decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, binding: 4 * 64 * 100 }),
+  ...IMAGES.flatMap((sizes) =>
+    formsOf(sizes.D).filter((form) => form.endsWith("image")).map((form) => decodeCase({ ...sizes, form }))
+  ),
+  ...(["q8_0", "q4_0", "q4_1"] as const).map((stored) =>
+    decodeCase({
+      B: 6,
+      D: 160,
+      N: 72,
+      norm: true,
+      swiglu: true,
+      stored,
+      form: "image",
+      variant: { x: "image" },
+    })
+  ),
+  ...(["image", "bf16 image"] as const).map((form) =>
+    decodeCase({
+      ...{ B: 3, D: 64, N: 152, norm: true, bias: true, residual: true, rank: 4, form },
+      ...{ textureRows: 64, variant: { x: "image" } },
+    })
+  ),
   ...SIZES.flatMap((sizes) => formsOf(sizes.D).map((form) => decodeCase({ ...sizes, form }))),
   ...(["image", "bf16 image"] as const).map((form) =>
     decodeCase({ B: 3, D: 64, N: 150, norm: true, bias: true, residual: true, form, textureRows: 64 })

@@ -6,9 +6,9 @@ import { Prepared } from "../../lib/gpu/prepared.ts";
 import { residentTensor } from "../../lib/gpu/tensor.ts";
 import { decodeAttention, STATE_HEADER } from "../../lib/ops/decode.ts";
 import { decodeLinear } from "../../lib/ops/decode_linear.ts";
-import { decodeCases } from "../cases/decode.ts";
+import { decodeCase, decodeCases, type DecodeSizes } from "../cases/decode.ts";
 import { decodeAttentionCases } from "../cases/decode_attention.ts";
-import { testCases } from "../harness.ts";
+import { type CaseTensor, runOp, testCases } from "../harness.ts";
 
 testCases([...decodeCases, ...decodeAttentionCases]);
 
@@ -29,6 +29,43 @@ Deno.test("decodeLinear: images are used where somebody keeps them, bf16 where i
   assertEquals(formOf("gpu", 64, { kept: true })!.name, "w");
   assertEquals(formOf("gpu", 64, { kept: true, bf16: true })!.dtype, "bf16");
   assertEquals(formOf("gpu", 64, { bf16: true })!.name, "w");
+});
+
+Deno.test("decodeLinear: a row has the same bits alone and among others, wherever x is read from", async () => {
+  const B = 9, N = 52;
+  for (
+    const sizes of [
+      { D: 576, norm: true, bias: true, residual: true, rank: 8, form: "image" },
+      { D: 64, norm: true, swiglu: true, rank: 4, form: "bf16 image" },
+      { D: 160, residual: true, stored: "q4_1", form: "image" },
+    ] satisfies Omit<DecodeSizes, "B" | "N">[]
+  ) {
+    const product = async (
+      tensors: Record<string, CaseTensor>,
+      B: number,
+      x: "image" | "uniform" | "buffer",
+    ) => (await runOp(tensors, decodeCase({ ...sizes, B, N, variant: { x } }).record)).y!;
+    const tensors = decodeCase({ ...sizes, B, N }).tensors();
+    const together = await product(tensors, B, "image");
+    const bits = (row: Float32Array) => [...new Uint32Array(row.slice().buffer)];
+    for (const row of [0, B - 1]) {
+      const alone = Object.fromEntries(
+        Object.entries(tensors).map(([name, tensor]) => {
+          const { shape: [rows = 0, width = 0], data } = tensor;
+          if (rows !== B) return [name, tensor];
+          return [name, {
+            ...tensor,
+            shape: [1, width],
+            ...(data ? { data: data.slice(row * width, (row + 1) * width) } : {}),
+          }];
+        }),
+      );
+      for (const x of ["uniform", "buffer", "image"] as const) {
+        const y = await product(alone, 1, x);
+        assertEquals(bits(y), bits(together.subarray(row * N, (row + 1) * N)), `row ${row}, x from ${x}`);
+      }
+    }
+  }
 });
 
 Deno.test("decoding refuses shapes that do not fit, naming the tensors", () => {

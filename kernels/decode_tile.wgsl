@@ -1,0 +1,152 @@
+// decode_linear.wgsl's product for software adapters and several rows: a tile of TM rows by TN columns an invocation, x
+// and W from textures, whose loads cost a seventh of a buffer's. The gain is in x already, the norm's scale comes as a
+// number a row (decode_rows.wgsl). Every sum is added up in the order of decode_linear.wgsl's (SPLIT 1), to the same bits.
+//
+// The order of a round (all loads, then four columns at a time, then the rows) is matmul_tile.wgsl's, for its reason.
+struct Params {
+  rows: u32,
+  columns: u32, // of these rows of W, or of y with SWIGLU: a multiple of 4
+  stride: u32, // quads of a row of y
+  offset: u32, // the first of these columns in y, in quads
+  depth: u32, // texels of a row of W, H quads of x each
+  low_depth: u32, // quads of a row of low
+}
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var x: texture_storage_2d<rgba32float, read>;
+#include operand NAME=w AT=3 FORMAT=FORMAT TEXTURE=1
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+#if BIAS
+@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
+#end
+#if RESIDUAL
+@group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
+#end
+#if NORM
+@group(0) @binding(7) var<storage, read> scale: array<f32>;
+#end
+#if LOW
+@group(0) @binding(8) var<storage, read> low: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read> low_b: array<vec4<f32>>;
+#end
+
+// Beyond −80 a gate gives nothing; the bound keeps exp from overflowing.
+fn silu(gate: vec4<f32>) -> vec4<f32> {
+  return gate / (1.0 + exp(-max(gate, vec4(-80.0))));
+}
+
+fn finish(value: vec4<f32>, row: u32, quad: u32) {
+  let at = row * params.stride + params.offset + quad;
+  var result = value;
+#if BIAS
+  result += bias[params.offset + quad];
+#end
+#if RESIDUAL
+  result += residual[at];
+#end
+  y[at] = result;
+}
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let column = ((group.x + group.y * groups.x) * 8u + lane) * ${TN}u;
+  let row = group.z * ${TM}u;
+  if (column >= params.columns) {
+    return;
+  }
+  // Beyond the edge the last row or column is computed again and not stored.
+#for i in 0..TM
+  let row${i} = min(row + ${i}u, params.rows - 1u);
+#end
+#for j in 0..TN
+  let column${j} = min(column + ${j}u, params.columns - 1u);
+#end
+#for i in 0..TM
+#for j in 0..TN / 4
+  var c${i}_${j} = vec4(0.0);
+#if SWIGLU
+  var d${i}_${j} = vec4(0.0);
+#end
+#end
+#end
+  for (var k = 0u; k < params.depth; k++) {
+#for j in 0..TN
+    let t${j} = w_at(column${j}, k, 0u);
+#if SWIGLU
+    let u${j} = w_at(column${j} + params.columns, k, 0u);
+#end
+#for h in 0..H
+    let b${h}_${j} = w_quad(t${j}, ${h}u);
+#if SWIGLU
+    let e${h}_${j} = w_quad(u${j}, ${h}u);
+#end
+#end
+#end
+#for i in 0..TM
+#for h in 0..H
+    let a${h}_${i} = textureLoad(x, vec2(k * ${H}u + ${h}u, row${i}));
+#end
+#end
+#for j in 0..TN / 4
+#for i in 0..TM
+#for h in 0..H
+#for q in 0..4
+    c${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(b${h}_${4 * j}[${q}], b${h}_${4 * j + 1}[${q}], b${h}_${4 * j + 2}[${q}], b${h}_${4 * j + 3}[${q}]), c${i}_${j});
+#end
+#end
+#end
+#if SWIGLU
+#for i in 0..TM
+#for h in 0..H
+#for q in 0..4
+    d${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(e${h}_${4 * j}[${q}], e${h}_${4 * j + 1}[${q}], e${h}_${4 * j + 2}[${q}], e${h}_${4 * j + 3}[${q}]), d${i}_${j});
+#end
+#end
+#end
+#end
+#end
+  }
+#if LOW
+  for (var k = 0u; k < params.low_depth; k++) {
+#for j in 0..TN
+    let p${j} = low_b[(4u * params.offset + column${j}) * params.low_depth + k];
+#if SWIGLU
+    let r${j} = low_b[(column${j} + params.columns) * params.low_depth + k];
+#end
+#end
+#for i in 0..TM
+    let s${i} = low[row${i} * params.low_depth + k];
+#for j in 0..TN / 4
+#for q in 0..4
+    c${i}_${j} = fma(vec4(s${i}[${q}]), vec4(p${4 * j}[${q}], p${4 * j + 1}[${q}], p${4 * j + 2}[${q}], p${4 * j + 3}[${q}]), c${i}_${j});
+#if SWIGLU
+    d${i}_${j} = fma(vec4(s${i}[${q}]), vec4(r${4 * j}[${q}], r${4 * j + 1}[${q}], r${4 * j + 2}[${q}], r${4 * j + 3}[${q}]), d${i}_${j});
+#end
+#end
+#end
+#end
+  }
+#end
+#for i in 0..TM
+  if (row + ${i}u < params.rows) {
+#if NORM
+    let scale${i} = scale[row${i}];
+#else
+    let scale${i} = 1.0;
+#end
+#for j in 0..TN / 4
+    if (column + ${4 * j}u < params.columns) {
+#if SWIGLU
+      finish(silu(c${i}_${j} * scale${i}) * (d${i}_${j} * scale${i}), row + ${i}u, column / 4u + ${j}u);
+#else
+      finish(c${i}_${j} * scale${i}, row + ${i}u, column / 4u + ${j}u);
+#end
+    }
+#end
+  }
+#end
+}
