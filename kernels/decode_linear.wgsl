@@ -3,8 +3,8 @@
 // LOW: an adapter's few columns go on where those of W end: low is x·Aᵀ, with the gain and without the scale as W's part.
 // SWIGLU: W is gate | up, and y = silu(gate) · up.
 // A tile of TM rows by TN columns belongs to one invocation (SPLIT 1) or to a workgroup whose lanes share the depth.
-// W is read by texels (operand.wgsl), each of as many quads (H) as x has lanes beside it; where rows are no whole
-// texels, by single numbers (VEC 1).
+// W is read by texels (operand.wgsl), each of as many quads (H) as x has lanes beside it, ROUND of them a round; where
+// rows are no whole texels, by single numbers (VEC 1).
 #include lanes
 
 struct Params {
@@ -143,33 +143,41 @@ fn main(
     let e${j} = weights(column${j} + params.columns, k);
 #end
 #end
-#for h in 0..H
+#if ROUND < H
+    for (var r = 0u; r < ${H}u; r += ${ROUND}u) {
+#else
+    {
+    const r = 0u;
+#end
+#for h in 0..ROUND
+    let at${h} = k * ${H}u + r + ${h}u;
 #if GAIN
-    let g${h} = gain[k * ${H}u + ${h}u];
+    let g${h} = gain[at${h}];
 #end
 #end
     // Row by row, so that a software adapter's compiler keeps the weights, not the sums, in registers.
 #for i in 0..TM
-#for h in 0..H
+#for h in 0..ROUND
 #if GAIN
-    let x${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
+    let x${i}_${h} = x[l${i} + at${h}];
 #if NORM
     squares${i} = fma(x${i}_${h}, x${i}_${h}, squares${i});
 #end
     let a${i}_${h} = x${i}_${h} * g${h};
 #else
-    let a${i}_${h} = x[l${i} + k * ${H}u + ${h}u];
+    let a${i}_${h} = x[l${i} + at${h}];
 #end
 #end
 #for j in 0..TN
-#for h in 0..H
-    c${i}_${j} = multiply_add(a${i}_${h}, w_quad(b${j}, ${h}u), c${i}_${j});
+#for h in 0..ROUND
+    c${i}_${j} = multiply_add(a${i}_${h}, w_quad(b${j}, r + ${h}u), c${i}_${j});
 #if SWIGLU
-    d${i}_${j} = multiply_add(a${i}_${h}, w_quad(e${j}, ${h}u), d${i}_${j});
+    d${i}_${j} = multiply_add(a${i}_${h}, w_quad(e${j}, r + ${h}u), d${i}_${j});
 #end
 #end
 #end
 #end
+    }
   }
 #if LOW
   for (var k = first; k < params.low_depth; k += ${SPLIT}u) {

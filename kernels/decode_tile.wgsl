@@ -2,7 +2,8 @@
 // and W from textures, whose loads cost a seventh of a buffer's. The gain is in x already, the norm's scale comes as a
 // number a row (decode_rows.wgsl). Every sum is added up in the order of decode_linear.wgsl's (SPLIT 1), to the same bits.
 //
-// The order of a round (all loads, then four columns at a time, then the rows) is matmul_tile.wgsl's, for its reason.
+// The order of a round (all loads, then four columns at a time, then the rows) is matmul_tile.wgsl's, for its reason, and
+// a round takes ROUND of a texel's H quads, since its code must stay in the processor's caches.
 struct Params {
   rows: u32,
   columns: u32, // of these rows of W, or of y with SWIGLU: a multiple of 4
@@ -79,21 +80,27 @@ fn main(
 #if SWIGLU
     let u${j} = w_at(column${j} + params.columns, k, 0u);
 #end
-#for h in 0..H
-    let b${h}_${j} = w_quad(t${j}, ${h}u);
-#if SWIGLU
-    let e${h}_${j} = w_quad(u${j}, ${h}u);
 #end
+#if ROUND < H
+    for (var r = 0u; r < ${H}u; r += ${ROUND}u) {
+#else
+    {
+    const r = 0u;
+#end
+#for h in 0..ROUND
+#for j in 0..TN
+    let b${h}_${j} = w_quad(t${j}, r + ${h}u);
+#if SWIGLU
+    let e${h}_${j} = w_quad(u${j}, r + ${h}u);
 #end
 #end
 #for i in 0..TM
-#for h in 0..H
-    let a${h}_${i} = textureLoad(x, vec2(k * ${H}u + ${h}u, row${i}));
+    let a${h}_${i} = textureLoad(x, vec2(k * ${H}u + r + ${h}u, row${i}));
 #end
 #end
 #for j in 0..TN / 4
 #for i in 0..TM
-#for h in 0..H
+#for h in 0..ROUND
 #for q in 0..4
     c${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(b${h}_${4 * j}[${q}], b${h}_${4 * j + 1}[${q}], b${h}_${4 * j + 2}[${q}], b${h}_${4 * j + 3}[${q}]), c${i}_${j});
 #end
@@ -101,7 +108,7 @@ fn main(
 #end
 #if SWIGLU
 #for i in 0..TM
-#for h in 0..H
+#for h in 0..ROUND
 #for q in 0..4
     d${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(e${h}_${4 * j}[${q}], e${h}_${4 * j + 1}[${q}], e${h}_${4 * j + 2}[${q}], e${h}_${4 * j + 3}[${q}]), d${i}_${j});
 #end
@@ -109,6 +116,7 @@ fn main(
 #end
 #end
 #end
+    }
   }
 #if LOW
   for (var k = 0u; k < params.low_depth; k++) {

@@ -24,6 +24,7 @@ import attention_params from "./attention_params.wgsl" with { type: "text" };
 import attention_ranges from "./attention_ranges.wgsl" with { type: "text" };
 import baseline from "./baseline.wgsl" with { type: "text" };
 import bf16 from "./bf16.wgsl" with { type: "text" };
+import block_texels from "./block_texels.wgsl" with { type: "text" };
 import bits from "./bits.wgsl" with { type: "text" };
 import column_sum from "./column_sum.wgsl" with { type: "text" };
 import matmul_block from "./matmul_block.wgsl" with { type: "text" };
@@ -121,6 +122,7 @@ export const kernels: Readonly<Record<string, string>> = {
   adapter_expand,
   baseline,
   bf16,
+  block_texels,
   bits,
   column_sum,
   matmul_block,

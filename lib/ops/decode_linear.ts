@@ -1,7 +1,7 @@
 /** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { isQuantized, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { rowWindows, type Tensor } from "../gpu/tensor.ts";
 import {
   type DecodeNorm,
   type DecodeProblem,
@@ -20,6 +20,7 @@ import {
   operand,
   type Precision,
   quadsOf,
+  quadsOfTexel,
   storedFormat,
 } from "./operand.ts";
 import { type Candidate, sizeClass, TunableOp } from "./tunable.ts";
@@ -124,12 +125,14 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
   const rank = low?.t.shape[1] ?? 0;
   const LOW = low === undefined ? 0 : rank % 4 === 0 ? 4 : 1;
   const { format, texture } = formOf(problem.form);
+  const H = texture ? quadsOfTexel(format) : quadsOf(format);
   const constants = {
     VEC,
     ...tile,
     IMAGE: texture,
     FORMAT: FORMAT[format],
-    H: quadsOf(format),
+    H,
+    ROUND: Math.min(H, 2),
     GAIN: norm !== undefined,
     LOW,
     ...fusedFlags(problem),
@@ -156,8 +159,8 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
         columns,
         stride: N,
         offset: first,
-        depth: D / VEC / constants.H,
-        w_stride: laneStride(read, VEC),
+        depth: D / VEC / H,
+        w_stride: texture ? 0 : laneStride(read, VEC),
         elements: D,
         eps: norm?.eps ?? 0,
         low_depth: LOW === 0 ? 0 : rank / LOW,
@@ -201,8 +204,6 @@ function chooseForm(
   const max = rec.gpu.limits.maxTextureDimension2D;
   const texture = rec.gpu.adapterClass === "software" && D % 4 === 0 && D / 4 <= max &&
     (!swiglu || rows <= max);
-  // textures of blocks hold their values
-  if (isQuantized(stored)) return texture ? "image" : named(stored, false);
   const format = stored === "f32" && precision === "bf16" && D % 8 === 0 ? "bf16" : stored;
   return named(format, texture);
 }
@@ -234,7 +235,8 @@ interface LinearShape {
 
 /**
  * Software adapters: an invocation a tile, as large as its registers hold while every core has work, and x from a
- * uniform binding (a load costs half there; several rows of it come as an image, see decode_tile.ts). GPUs: a workgroup a tile, its lanes side by side along the depth.
+ * uniform binding (a load costs half there; several rows of it come as an image, see decode_tile.ts). GPUs: a workgroup a
+ * tile, its lanes side by side along the depth.
  */
 function chooseTile(gpu: Gpu, shape: LinearShape, variant: DecodeVariant): Tile {
   const { B, N, D, VEC, swiglu, norm } = shape;

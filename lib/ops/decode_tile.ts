@@ -3,7 +3,7 @@ import type { Recorder } from "../gpu/recorder.ts";
 import { rowWindows, type Tensor } from "../gpu/tensor.ts";
 import { type DecodeProblem, formOf, fusedFlags } from "./decode_problem.ts";
 import { grid1d } from "./grid.ts";
-import { bindableRows, FORMAT, imageOf, operand, quadsOf } from "./operand.ts";
+import { bindableRows, FORMAT, imageOf, operand, quadsOfTexel } from "./operand.ts";
 
 /** Rows that one tile has at most; more do not stay near the processor. */
 const MOST_ROWS = 16;
@@ -24,6 +24,7 @@ export function recordDecodeTile(rec: Recorder, problem: DecodeProblem, columns?
   const [B = 0, D = 0] = x.shape;
   const N = y.shape[1]!;
   const { format } = formOf(problem.form);
+  const H = quadsOfTexel(format);
   const TM = Math.ceil(B / Math.ceil(B / MOST_ROWS));
   const rank = low?.t.shape[1] ?? 0;
   const { image, scale } = rowsOf(rec, problem);
@@ -41,7 +42,7 @@ export function recordDecodeTile(rec: Recorder, problem: DecodeProblem, columns?
         ...(low ? { low: low.t, low_b: low.b } : {}),
       },
       constants: {
-        ...{ TM, TN, FORMAT: FORMAT[format], H: quadsOf(format), LOW: low !== undefined },
+        ...{ TM, TN, FORMAT: FORMAT[format], H, ROUND: H > 2 ? 1 : H, LOW: low !== undefined },
         ...fusedFlags(problem),
       },
       params: {
@@ -49,7 +50,7 @@ export function recordDecodeTile(rec: Recorder, problem: DecodeProblem, columns?
         columns: held,
         stride: N / 4,
         offset: first / 4,
-        depth: D / 4 / quadsOf(format),
+        depth: D / 4 / H,
         low_depth: rank / 4,
       },
       grid: [...grid1d(rec.gpu, Math.ceil(held / TN / LANES)), Math.ceil(B / TM)],

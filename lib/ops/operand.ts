@@ -37,6 +37,12 @@ export function quadsOf(format: Format): 1 | 2 {
   return format === "f32" ? 1 : 2;
 }
 
+/** The same of a texel in a texture in that format, which is full of a block's values. */
+export function quadsOfTexel(format: Format): 1 | 2 | 4 | 8 {
+  if (format === "q4_0" || format === "q4_1") return 8;
+  return format === "q8_0" ? 4 : quadsOf(format);
+}
+
 /** The format that a matrix is stored in. */
 export function storedFormat({ dtype }: Tensor): Format {
   return dtype === "u32" ? "f32" : dtype;
@@ -69,7 +75,10 @@ export function operand(
   matrix: Tensor,
   { format, texture }: { format: Format; texture: boolean },
 ): Tensor {
-  if (isQuantized(matrix.dtype)) return texture ? dequantizedImage(rec, matrix) : matrix;
+  if (isQuantized(matrix.dtype)) {
+    if (!texture) return matrix;
+    return isQuantized(format) ? blocksImage(rec, matrix) : dequantizedImage(rec, matrix);
+  }
   if (storedFormat(matrix) !== "f32") return texture ? storedImage(rec, matrix) : matrix;
   if (format === "bf16") return texture ? bf16Image(rec, matrix) : bf16Buffer(rec, matrix);
   return texture ? imageOf(rec, matrix) : matrix;
@@ -167,6 +176,28 @@ function dequantizedImage(rec: Recorder, matrix: Tensor): Tensor {
       bind: { source: matrix, image },
       params: { rows, texels: columns / 8, stride: strideOf(matrix) },
       grid: grid1d(rec.gpu, Math.ceil(rows * columns / 8 / 64)),
+    });
+    return image;
+  });
+}
+
+/** Texels of values in a group of a texture of blocks; one of their scales follows. */
+const GROUP_TEXELS: Readonly<Record<Quantized, number>> = { q8_0: 8, q4_0: 4, q4_1: 2 };
+
+/** A matrix of blocks as a texture of blocks. */
+function blocksImage(rec: Recorder, matrix: Tensor): Tensor {
+  return rec.derived(matrix, "blocks image", (rec) => {
+    const [rows, columns] = matrix.shape as [number, number];
+    const format = matrix.dtype as Quantized;
+    const VALUES = GROUP_TEXELS[format];
+    const texels = Math.ceil(columns / (4 * quadsOfTexel(format)) / VALUES) * (VALUES + 1);
+    const size = { width: texels, height: rows, format: "rgba32uint" as const };
+    const image = rec.texture(`${matrix.name}.blocks`, size, matrix.extent);
+    rec.dispatch("block_texels", {
+      constants: { FORMAT: FORMAT[format], VALUES },
+      bind: { source: matrix, image },
+      params: { rows, texels, blocks: columns / 32, stride: strideOf(matrix) },
+      grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
     });
     return image;
   });

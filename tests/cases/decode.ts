@@ -177,7 +177,7 @@ const BLOCKS: readonly DecodeSizes[] = [
   { B: 2, D: 160, N: 70, norm: true, swiglu: true } as const,
 ].flatMap((sizes) =>
   (["q8_0", "q4_0", "q4_1"] as const).flatMap((stored) =>
-    ([`${stored} buffer`, "image"] as const).map((form) => ({ ...sizes, stored, form }))
+    ([`${stored} buffer`, `${stored} image`, "image"] as const).map((form) => ({ ...sizes, stored, form }))
   )
 );
 
