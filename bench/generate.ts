@@ -1,8 +1,10 @@
-/** Greedy tokens per second, alone and sixteen at a time, and Transformers on the same prompt. */
+/** Greedy tokens per second, alone and sixteen at a time, and Transformers on the same prompt; the products' rates. */
 import type { Gpu } from "../lib/gpu/device.ts";
 import { destroyParams } from "../lib/model/params.ts";
 import { Generator } from "../lib/generate/generator.ts";
 import { loadWeights, openTokenizer } from "../lib/load/model.ts";
+import { tickNanoseconds } from "../lib/gpu/stopwatch.ts";
+import { productRows } from "./decode_products.ts";
 import { PythonPeer } from "./peer.ts";
 import type { Report } from "./row.ts";
 import type { Workload } from "./workload.ts";
@@ -71,6 +73,7 @@ export async function generateSuite(gpu: Gpu, report: Report, options: GenerateB
     report.add(peer ? { ...row, peer: "Transformers", peer_value: Math.max(...theirs[i]!) } : row);
   });
   generator.destroy();
+  if (await tickNanoseconds(gpu) !== null) await productRows(gpu, params, { report, rounds, batches });
   destroyParams(params);
 }
 

@@ -117,7 +117,12 @@ Deno.test("length and generate report every length and batch", async () => {
     newTokens: 4,
     batches: [1, 2],
   };
-  assertEquals((await collect("generate", (report) => generateSuite(gpu, report, options))).length, 2);
+  const generated = await collect("generate", (report) => generateSuite(gpu, report, options));
+  assertEquals(generated.map(({ unit }) => unit), ["tokens/s", "tokens/s", "GFLOP/s", "GFLOP/s", "GFLOP/s"]);
+  assert(
+    generated.slice(3).every(({ ratio }) => ratio! > 0),
+    "products of a step are compared with training's",
+  );
 });
 
 Deno.test("a profiled step has the results of any other, and its tables account for every dispatch", async () => {

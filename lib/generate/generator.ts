@@ -25,6 +25,7 @@ import {
   writePrompts,
 } from "../model/decoder.ts";
 import { type ParamStore, withPrecision } from "../model/params.ts";
+import { isTrained } from "../model/shards.ts";
 import { STATE_HEADER } from "../ops/decode.ts";
 import { powerOfTwo } from "../ops/grid.ts";
 import { MAX_END_TOKENS, type SamplingOptions, samplingSettings } from "../ops/sample.ts";
@@ -73,11 +74,11 @@ interface StepPlan {
   milliseconds: number | undefined;
 }
 
-/** See the module's description. The weights are read as they are when `generate` is called. */
+/** See the module's description. Trained weights are read as they are when `generate` is called, others at its first call. */
 export class Generator {
   #plans = new Map<string, StepPlan>();
   #prefill: { plan: Plan; prompts: PromptTensors; capacity: number } | undefined;
-  /** The weights as the products read them, made anew for every `generate`. */
+  /** The weights as the products read them; while some are trained, made anew for every `generate`. */
   #forms: Prepared | undefined;
 
   private constructor(
@@ -127,7 +128,7 @@ export class Generator {
     const results = prompts.map((): Generated => ({ tokens: [], finishReason: "length" }));
     if (prompts.length === 0 || options.maxNewTokens === 0) return results;
     writeTensor(gpu, decoder.settings, samplingSettings(options));
-    this.#forms?.submit();
+    if (this.decoder.params.shards.some(isTrained)) this.#forms?.submit();
     const slots = this.#slotsFor(prompts.length);
     const step = await this.#stepPlan(slots, options.temperature === 0);
     const sequences = new Array<Sequence | undefined>(slots).fill(undefined);
@@ -295,7 +296,8 @@ export class Generator {
   /** Seals a plan, and makes the forms of the weights that it is the first to read. */
   async #seal(name: string, rec: Recorder): Promise<Plan> {
     const plan = await Plan.seal(name, rec);
-    if (await this.#forms?.seal() && this.gpu.device) this.#forms!.submit();
+    const made = await this.#forms?.seal();
+    if (this.gpu.device) made?.submit();
     return plan;
   }
 

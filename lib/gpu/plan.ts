@@ -41,7 +41,7 @@ export class Plan implements PlanView {
    */
   static async seal(
     name: string,
-    recorder: Recorder,
+    recorder: Pick<Recorder, "gpu" | "steps">,
     options: { onCompile?: (done: number, total: number) => void } = {},
   ): Promise<Plan> {
     const steps = withoutDead(recorder.steps);

@@ -2,7 +2,8 @@
  * Forms of resident tensors (texture images, packed bf16) that lie in memory of their own: made once, then read by any
  * number of replays. For plans that run often while the tensors stay as they are, such as a step of generation.
  *
- * Set a recorder's `prepared` to one of these, record, `seal`, and `submit` whenever the tensors have changed.
+ * Set a recorder's `prepared` to one of these, record, `seal` and submit what that gives; `submit` makes every form
+ * anew, whenever the tensors have changed.
  */
 import { Plan } from "./plan.ts";
 import { type Dtype, type ExtentIndex, makeTensor, residentTensor, type Tensor } from "./tensor.ts";
@@ -12,7 +13,7 @@ import { createTexture, textureBytes } from "./texture.ts";
 /** See the module's description. */
 export class Prepared extends Recorder {
   override readonly lasting = true;
-  #plan: Plan | undefined;
+  #plans: Plan[] = [];
   #sealed = 0;
   #made: Tensor[] = [];
 
@@ -49,9 +50,9 @@ export class Prepared extends Recorder {
     return this.scope("forms of weights", () => super.derived(tensor, kind, make));
   }
 
-  /** What `submit` runs, once sealed. */
-  get plan(): Plan | undefined {
-    return this.#plan;
+  /** What `submit` runs: a plan for each sealing. */
+  get plans(): readonly Plan[] {
+    return this.#plans;
   }
 
   /** Bytes of all forms. */
@@ -59,24 +60,24 @@ export class Prepared extends Recorder {
     return this.#made.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 
-  /** Compiles what was recorded since the last time; true where there was something. */
-  async seal(): Promise<boolean> {
-    if (this.steps.length === this.#sealed) return false;
-    const plan = await Plan.seal("prepared forms", this);
-    this.#plan?.destroy();
-    this.#plan = plan;
-    this.#sealed = this.steps.length;
-    return true;
+  /** Compiles what was recorded since the last time, if anything; returns what makes these forms. */
+  async seal(): Promise<Plan | undefined> {
+    const steps = this.steps.slice(this.#sealed);
+    if (steps.length === 0) return undefined;
+    const plan = await Plan.seal("prepared forms", { gpu: this.gpu, steps });
+    this.#sealed += steps.length;
+    this.#plans.push(plan);
+    return plan;
   }
 
   /** Makes every form anew from what the tensors hold now. */
   submit(): void {
-    this.#plan?.submit();
+    for (const plan of this.#plans) plan.submit();
   }
 
   /** Frees the forms; plans that read them are void. */
   destroy(): void {
-    this.#plan?.destroy();
+    for (const plan of this.#plans) plan.destroy();
     for (const { place } of this.#made) (place?.texture ?? place?.buffer)?.destroy();
   }
 }

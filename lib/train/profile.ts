@@ -64,7 +64,7 @@ export async function profileStep(
     // Timed first: the gradient that the round leaves is the one below, computed as in every other step.
     const timed = new Map<Step, ProfiledDispatch>();
     engine.begin(work, numbers);
-    if (forms?.plan) addTimes(timed, forms.plan, { nanoseconds: await forms.plan.time() });
+    for (const plan of forms?.plans ?? []) addTimes(timed, plan, { nanoseconds: await plan.time() });
     microBatches = tokens = 0;
     for (const micro of work.micro) {
       engine.load(micro, microBatches);
@@ -87,7 +87,7 @@ export async function profileStep(
   const updateMs = sumMs([...timed.values()]);
   const copies = addCopies([
     { plan: plans.zero, times: 1 },
-    ...(forms?.plan ? [{ plan: forms.plan, times: 1 }] : []),
+    ...(forms?.plans ?? []).map((plan) => ({ plan, times: 1 })),
     { plan: plans.micro, times: microBatches },
     { plan: plans.update, times: 1 },
   ]);

@@ -109,9 +109,9 @@ for (const temperature of [0, 1]) {
   });
 }
 
-Deno.test("the weights are read as they are when generate is called", async () => {
+Deno.test("trained weights are read as they are when generate is called", async () => {
   const gpu = await testGpu();
-  const params = await gpuModel(gpu, fixturePath("llama/policy"), false);
+  const params = await gpuModel(gpu, fixturePath("llama/policy"), true);
   const other = await gpuModel(gpu, fixturePath("llama/ref"), false);
   const prompts = (await somePrompts("llama")).slice(0, 4);
   const generator = await Generator.create(gpu, params, { slots: 4, positions: 80 });
