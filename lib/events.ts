@@ -62,7 +62,7 @@ export interface TakenSamples extends Answers {
 
 /** What every long task may be handed. */
 export interface RunHooks {
-  /** Ends the work after the step at hand. */
+  /** Ends the work after the steps at hand: training may have submitted one more than it has told of. */
   readonly signal?: AbortSignal;
   /** Told of everything worth showing. */
   readonly onEvent?: (event: TrainEvent) => void;

@@ -217,12 +217,15 @@ export function createBuffer(gpu: Gpu, sizeBytes: number, label: string): GPUBuf
 }
 
 /**
- * Maps a buffer for reading once the GPU is done with what was submitted before. Throws an InputError where the GPU was
- * lost on the way: WebGPU then only says that something is not valid.
+ * What a staging buffer holds (its first `sizeBytes`) once the GPU is done with what was submitted before. Throws an
+ * InputError where the GPU was lost on the way, at whatever moment: WebGPU then only says that something is not valid.
  */
-export async function mapForReading(gpu: Gpu, buffer: GPUBuffer): Promise<void> {
+export async function stagedBytes(gpu: Gpu, staging: GPUBuffer, sizeBytes?: number): Promise<ArrayBuffer> {
   try {
-    await buffer.mapAsync(GPUMapMode.READ);
+    await staging.mapAsync(GPUMapMode.READ);
+    const bytes = staging.getMappedRange().slice(0, sizeBytes);
+    staging.unmap();
+    return bytes;
   } catch (error) {
     const lost = await lossOf(requireDevice(gpu));
     if (lost === undefined) throw error;
@@ -261,9 +264,9 @@ export async function readBuffer(
   encoder.copyBufferToBuffer(buffer, range.offset, staging, 0, size);
   device.queue.submit([encoder.finish()]);
   try {
-    await mapForReading(gpu, staging);
+    const bytes = await stagedBytes(gpu, staging, range.sizeBytes);
     checkErrors(gpu);
-    return staging.getMappedRange().slice(0, range.sizeBytes);
+    return bytes;
   } finally {
     staging.destroy();
   }

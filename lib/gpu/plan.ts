@@ -2,7 +2,7 @@
  * Plan: a sealed recording. Sealing assigns buffers, compiles pipelines and makes bind groups once; every step then
  * replays the same commands and creates nothing.
  */
-import { checkErrors, createBuffer, type Gpu, mapForReading, requireDevice } from "./device.ts";
+import { checkErrors, createBuffer, type Gpu, requireDevice, stagedBytes } from "./device.ts";
 import { describePlan, type PlanView, verifyPlan } from "./inspect.ts";
 import { assignSlots, type Layout, rootOf, withoutDead } from "./memory.ts";
 import type { Binding, Recorder, Step } from "./recorder.ts";
@@ -129,12 +129,10 @@ export class Plan implements PlanView {
         encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * stamped.length);
       }
       device.queue.submit([encoder.finish()]);
-      await mapForReading(this.gpu, staging);
-      const stamps = this.gpu.clock.read(new BigUint64Array(staging.getMappedRange()));
+      const stamps = this.gpu.clock.read(new BigUint64Array(await stagedBytes(this.gpu, staging)));
       stamped.forEach((step, index) => {
         nanoseconds[step] = Math.max(0, Number(stamps[2 * index + 1]! - stamps[2 * index]!) * period);
       });
-      staging.unmap();
       for (const resource of [queries, resolved, staging]) resource.destroy();
     }
     checkErrors(this.gpu);

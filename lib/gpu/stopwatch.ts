@@ -1,7 +1,7 @@
 /**
  * Times what is submitted between two calls: by the adapter's timestamps where these can be trusted, else by the clock.
  */
-import { checkErrors, createBuffer, type Gpu, mapForReading, requireDevice } from "./device.ts";
+import { checkErrors, createBuffer, type Gpu, requireDevice, stagedBytes } from "./device.ts";
 import { layoutFor, pipelineFor, shaderFor } from "./shader.ts";
 
 /** Milliseconds of work below which a measurement says little: the clock sees waits, which are coarse (11 ms in Deno). */
@@ -150,9 +150,7 @@ class Stamps {
     encoder.resolveQuerySet(this.#queries, 0, 2, this.#resolved, 0);
     encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 16);
     device.queue.submit([encoder.finish()]);
-    await mapForReading(this.gpu, this.#staging);
-    const [from, to] = this.gpu.clock.read(new BigUint64Array(this.#staging.getMappedRange().slice(0)));
-    this.#staging.unmap();
+    const [from, to] = this.gpu.clock.read(new BigUint64Array(await stagedBytes(this.gpu, this.#staging)));
     return [from!, to!];
   }
 

@@ -2,7 +2,7 @@
  * Forward only: the summed log-probability of every completion of a batch, as a sealed plan.
  */
 import type { Batch } from "../data/batch.ts";
-import { checkErrors, type Gpu, mapForReading, requireDevice } from "../gpu/device.ts";
+import { checkErrors, type Gpu, requireDevice, stagedBytes } from "../gpu/device.ts";
 import { Plan } from "../gpu/plan.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Extent, residentTensor, type Tensor } from "../gpu/tensor.ts";
@@ -30,31 +30,37 @@ export interface ProgramSetup {
   readonly onCompile?: (done: number, total: number) => void;
 }
 
-/** Reads results that lie in one small buffer, through one staging buffer made once. */
+/** Reads results that lie in one small buffer, through staging buffers made once: one for each reading at a time. */
 export class Readback {
-  readonly #staging: GPUBuffer;
+  readonly #free: GPUBuffer[];
+  readonly #all: readonly GPUBuffer[];
 
-  constructor(readonly gpu: Gpu, readonly source: Tensor) {
+  constructor(readonly gpu: Gpu, readonly source: Tensor, atATime = 1) {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    gpu.created.buffers++;
-    this.#staging = requireDevice(gpu).createBuffer({ label: "readback", size: source.sizeBytes, usage });
+    gpu.created.buffers += atATime;
+    this.#all = Array.from(
+      { length: atATime },
+      () => requireDevice(gpu).createBuffer({ label: "readback", size: source.sizeBytes, usage }),
+    );
+    this.#free = [...this.#all];
   }
 
-  /** Waits for everything submitted so far. */
+  /** What everything leaves that was submitted before this call; waits for it. */
   async read(): Promise<Float32Array<ArrayBuffer>> {
+    const staging = this.#free.pop();
+    if (!staging) throw new Error(`More than ${this.#all.length} readings of ${this.source.name} at a time.`);
     const device = requireDevice(this.gpu);
     const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.source.place!.buffer!, 0, this.#staging, 0, this.source.sizeBytes);
+    encoder.copyBufferToBuffer(this.source.place!.buffer!, 0, staging, 0, this.source.sizeBytes);
     device.queue.submit([encoder.finish()]);
-    await mapForReading(this.gpu, this.#staging);
-    const copy = this.#staging.getMappedRange().slice(0);
-    this.#staging.unmap();
+    const bytes = await stagedBytes(this.gpu, staging);
+    this.#free.push(staging);
     checkErrors(this.gpu);
-    return new Float32Array(copy);
+    return new Float32Array(bytes);
   }
 
   destroy(): void {
-    this.#staging.destroy();
+    for (const buffer of this.#all) buffer.destroy();
     this.source.place!.buffer!.destroy();
   }
 }

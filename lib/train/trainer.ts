@@ -74,7 +74,23 @@ export async function runTraining(
 /** Steps after which a run is judged. */
 const FIRST_STEPS = 3;
 
+/** The rows of a step, collated. */
+interface PlannedStep {
+  readonly step: number;
+  readonly rows: StepRows;
+  readonly plan: StepPlan;
+}
+
+/** A step that the GPU has been given. */
+interface SubmittedStep extends Omit<PlannedStep, "step"> {
+  /** Its learning rate. */
+  readonly rate: number;
+  readonly result: Promise<StepResult>;
+}
+
 class TrainRun {
+  #next: PlannedStep | undefined;
+  #profiled = false;
   #tokens = 0;
   #said: TakenSamples | undefined;
   readonly #watcher: Watcher;
@@ -153,18 +169,14 @@ class TrainRun {
 
   /** Optimiser steps from `first` on, until all are done or there is a reason to end; how many have been done in all. */
   async #loop(first: number): Promise<{ done: number; interrupted: boolean }> {
-    const { job, engine, hooks } = this;
+    const { job, hooks } = this;
     const { options, totalSteps } = job;
     let last = performance.now();
-    let next = this.#work(first);
-    for (let step = first; step < totalSteps; step++) {
-      const { rows, plan } = next;
-      const rate = learningRate(step, totalSteps, options);
-      const numbers = { learningRate: rate, step: step + 1 };
-      const profiled = options.profile && step === first ? await this.#profile(plan, numbers) : undefined;
-      if (!profiled) engine.submit(plan, numbers);
-      if (step + 1 < totalSteps) next = this.#work(step + 1); // while the GPU computes
-      const result = profiled ?? await engine.finish();
+    let current = first < totalSteps ? this.#submit(first) : undefined;
+    for (let step = first; current; step++) {
+      const { rows, plan, rate } = current;
+      const ahead = this.#goesOnAfter(step + 1) ? this.#submit(step + 1) : undefined;
+      const result = await current.result;
       const { scored, gpuLoss } = readStep(this.rows.train, plan, result);
       if (step === 0) {
         const sums = scored.map(({ inputs }) => [inputs.chosen, inputs.rejected]);
@@ -201,20 +213,50 @@ class TrainRun {
       // what is not logged would be unknown to a resumed run
       const better = this.#best?.see({ step: step + 1, ...logged ? metrics : {}, ...evaluation }) ?? false;
       if (step + 1 < totalSteps && this.#sampledAt(step + 1)) await this.#sampleDuring(step + 1);
-      const interrupted = hooks.signal?.aborted ?? false;
-      const due = options.save_steps !== undefined && (step + 1) % options.save_steps === 0;
-      if (due || interrupted || (better && options.load_best_model_at_end)) {
+      // what was submitted ahead is done first
+      const interrupted = (hooks.signal?.aborted ?? false) && !ahead;
+      if (this.#savedAt(step + 1) || interrupted || (better && options.load_best_model_at_end)) {
         await this.keeper.checkpoint(this.#progress(step + 1), this.#best?.step);
       }
       if (interrupted) return { done: step + 1, interrupted };
-      if (this.#best?.exhausted(options.early_stopping_patience)) {
+      if (!ahead && this.#best?.exhausted(options.early_stopping_patience)) {
         this.#tell(
           `ended after step ${step + 1}: ${this.#best.since} times nothing better than ${this.#best.text}`,
         );
         return { done: step + 1, interrupted };
       }
+      current = ahead ?? (step + 1 < totalSteps ? this.#submit(step + 1) : undefined);
     }
     return { done: totalSteps, interrupted: false };
+  }
+
+  /** Submits a step; its results come when they are there. */
+  #submit(step: number): SubmittedStep {
+    const { job: { options, totalSteps }, engine } = this;
+    const { rows, plan } = this.#next?.step === step ? this.#next : this.#work(step);
+    const rate = learningRate(step, totalSteps, options);
+    const numbers = { learningRate: rate, step: step + 1 };
+    const profiled = options.profile && !this.#profiled;
+    this.#profiled = true;
+    if (!profiled) engine.submit(plan, numbers);
+    const result = profiled ? this.#profile(plan, numbers) : engine.finish();
+    result.catch(() => {}); // it is awaited after another one that may fail first
+    if (!profiled && step + 1 < totalSteps) this.#next = this.#work(step + 1); // while the GPU computes
+    return { rows, plan, rate, result };
+  }
+
+  /** Whether the next step may follow at once, without a look at the results or the weights of `done` steps. */
+  #goesOnAfter(done: number): boolean {
+    const { job: { options, totalSteps, judging }, hooks } = this;
+    const looks = this.#evaluatedAt(done) || this.#sampledAt(done) || this.#savedAt(done);
+    const judged = judging !== undefined && !judging.metric.startsWith("eval_");
+    const stops = hooks.signal?.aborted || this.#best?.exhausted(options.early_stopping_patience);
+    return done < totalSteps && !looks && !judged && !stops && !options.profile;
+  }
+
+  #savedAt(step: number): boolean {
+    const every = this.job.options.save_steps;
+    return every !== undefined && step % every === 0;
   }
 
   /** Says so where bf16 was measured to be slower than what it replaces. */
@@ -230,10 +272,10 @@ class TrainRun {
   }
 
   /** The rows of a step, planned and collated. */
-  #work(step: number): { rows: StepRows; plan: StepPlan } {
+  #work(step: number): PlannedStep {
     const { order, packing, objective } = this.job;
     const rows = stepRows(step, order);
-    return { rows, plan: planStep(this.rows.train, rows.indices, { packing, objective }) };
+    return { step, rows, plan: planStep(this.rows.train, rows.indices, { packing, objective }) };
   }
 
   #evaluatedAt(step: number): boolean {

@@ -1,5 +1,5 @@
 /** What an adapter can do at most: multiply-adds in registers, and copying. */
-import { type Gpu, mapForReading, requireDevice } from "../gpu/device.ts";
+import { type Gpu, requireDevice, stagedBytes } from "../gpu/device.ts";
 import { tickNanoseconds } from "../gpu/stopwatch.ts";
 import source from "./ceiling.wgsl" with { type: "text" };
 
@@ -155,9 +155,7 @@ class Timer {
       encoder.copyBufferToBuffer(resolved, 0, this.#staging, 0, 16);
     } else encoder.copyBufferToBuffer(this.#buffers[0]!, 0, this.#staging, 0, 16);
     device.queue.submit([encoder.finish()]);
-    await mapForReading(this.gpu, this.#staging);
-    const stamps = new BigUint64Array(this.#staging.getMappedRange().slice(0));
-    this.#staging.unmap();
+    const stamps = new BigUint64Array(await stagedBytes(this.gpu, this.#staging));
     queries?.destroy();
     resolved.destroy();
     return queries ? this.gpu.clock.read(stamps) : undefined;
