@@ -53,11 +53,20 @@ export async function scoreExamples(
 ): Promise<ExampleScore[]> {
   const scores: ExampleScore[] = [];
   let done = 0;
-  for (const positions of planMicroBatches(examples, packing)) {
-    const found = await scoreBatch(scorer, positions.map((position) => examples[position]!), packing);
-    positions.forEach((position, i) => scores[position] = found[i]!);
+  const take = async (positions: readonly number[], found: Promise<readonly ExampleScore[]>) => {
+    const batch = await found;
+    positions.forEach((position, i) => scores[position] = batch[i]!);
     onProgress(done += positions.length, examples.length);
+  };
+  let before = Promise.resolve();
+  for (const positions of planMicroBatches(examples, packing)) {
+    // a batch is submitted before the results of the one before are read, which takes a while in itself
+    const found = scoreBatch(scorer, positions.map((position) => examples[position]!), packing);
+    await before;
+    before = take(positions, found);
+    before.catch(() => {}); // awaited a batch later
   }
+  await before;
   return scores;
 }
 

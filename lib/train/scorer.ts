@@ -96,10 +96,10 @@ export class Scorer {
   /** Builds the program for a capacity. */
   static async create(gpu: Gpu, setup: ProgramSetup): Promise<Scorer> {
     const { plan, batch, results } = await sealScorer(gpu, setup);
-    return new Scorer(gpu, plan, batch, new Readback(gpu, results));
+    return new Scorer(gpu, plan, batch, new Readback(gpu, results, 2));
   }
 
-  /** Scores a batch. */
+  /** Scores a batch; another one may be begun meanwhile. */
   async run(batch: Batch): Promise<SegmentScores> {
     writeBatch(this.gpu, this.batch, batch);
     this.plan.submit();
