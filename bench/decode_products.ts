@@ -1,6 +1,6 @@
 /**
  * The products of a decode step beside those of training on the same weights: multiplications and additions a second
- * of the kernels by the adapter's timestamps, everything that decoding makes for its products included.
+ * of their kernels, by the adapter's timestamps.
  */
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Plan } from "../lib/gpu/plan.ts";
@@ -16,8 +16,8 @@ import type { Report } from "./row.ts";
 const TOKENS = 512;
 const LAYERS = 4;
 
-/** What counts as a product's work: the product, and what decoding makes of its inputs first. */
-const PRODUCTS = /^(matmul|decode_linear|decode_tile|decode_rows)/;
+/** The products: norms are not among them, neither training's nor, where they have a dispatch of their own, decoding's. */
+const PRODUCTS = /^(matmul|decode_linear|decode_tile)/;
 
 /** Adds a row for training's products, and one for those of a step of each batch, with its ratio to them. */
 export async function productRows(

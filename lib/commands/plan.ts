@@ -280,7 +280,7 @@ function fitText({ bytes, from }: MemoryLimit, fits: boolean | undefined): strin
 function predictionText(prediction: RunPlan["prediction"]): string {
   if ("missing" in prediction) return `seconds of a step are not predicted: ${prediction.missing}`;
   const { seconds_per_step: seconds, tokens_per_second: rate, from } = prediction;
-  return `about ${seconds.toPrecision(2)} s a full step, ${
+  return `about ${seconds.toLocaleString("en-US", { maximumSignificantDigits: 2 })} s a full step, ${
     Number(rate.toPrecision(2)).toLocaleString("en-US")
   } ` +
     `tokens/s: predicted, not measured, from ${from}`;
