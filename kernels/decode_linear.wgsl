@@ -26,13 +26,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<Lane>;
 #end
 #include operand_lanes NAME=w AT=3 FORMAT=FORMAT TEXTURE=IMAGE
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#if BIAS
-@group(0) @binding(5) var<storage, read> bias: array<f32>;
-#end
-#if RESIDUAL
-@group(0) @binding(6) var<storage, read> residual: array<f32>;
-#end
+#include decode_finish WIDE=1
 #if GAIN
 @group(0) @binding(7) var<storage, read> gain: array<Lane>;
 #end
@@ -81,23 +75,6 @@ fn multiply_add(a: Lane, b: Lane, sum: f32) -> f32 {
 #else
   return fma(a, b, sum);
 #end
-}
-
-// Beyond −80 a gate gives nothing; the bound keeps exp from overflowing.
-fn silu(gate: f32) -> f32 {
-  return gate / (1.0 + exp(-max(gate, -80.0)));
-}
-
-fn finish(value: f32, row: u32, column: u32) {
-  let at = row * params.stride + params.offset + column;
-  var result = value;
-#if BIAS
-  result += bias[params.offset + column];
-#end
-#if RESIDUAL
-  result += residual[at];
-#end
-  y[at] = result;
 }
 
 @compute @workgroup_size(${SIZE})

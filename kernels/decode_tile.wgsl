@@ -16,13 +16,7 @@ struct Params {
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var x: texture_storage_2d<rgba32float, read>;
 #include operand NAME=w AT=3 FORMAT=FORMAT TEXTURE=1
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
-#if BIAS
-@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
-#end
-#if RESIDUAL
-@group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
-#end
+#include decode_finish WIDE=4
 #if NORM
 @group(0) @binding(7) var<storage, read> scale: array<f32>;
 #end
@@ -30,23 +24,6 @@ struct Params {
 @group(0) @binding(8) var<storage, read> low: array<vec4<f32>>;
 @group(0) @binding(9) var<storage, read> low_b: array<vec4<f32>>;
 #end
-
-// Beyond −80 a gate gives nothing; the bound keeps exp from overflowing.
-fn silu(gate: vec4<f32>) -> vec4<f32> {
-  return gate / (1.0 + exp(-max(gate, vec4(-80.0))));
-}
-
-fn finish(value: vec4<f32>, row: u32, quad: u32) {
-  let at = row * params.stride + params.offset + quad;
-  var result = value;
-#if BIAS
-  result += bias[params.offset + quad];
-#end
-#if RESIDUAL
-  result += residual[at];
-#end
-  y[at] = result;
-}
 
 @compute @workgroup_size(8)
 fn main(

@@ -66,6 +66,7 @@ import texels from "./texels.wgsl" with { type: "text" };
 import decode_attention from "./decode_attention.wgsl" with { type: "text" };
 import decode_combine from "./decode_combine.wgsl" with { type: "text" };
 import decode_embed from "./decode_embed.wgsl" with { type: "text" };
+import decode_finish from "./decode_finish.wgsl" with { type: "text" };
 import decode_fill from "./decode_fill.wgsl" with { type: "text" };
 import decode_linear from "./decode_linear.wgsl" with { type: "text" };
 import decode_rows from "./decode_rows.wgsl" with { type: "text" };
@@ -139,6 +140,7 @@ export const kernels: Readonly<Record<string, string>> = {
   decode_combine,
   decode_embed,
   decode_fill,
+  decode_finish,
   decode_linear,
   decode_rows,
   decode_tile,
