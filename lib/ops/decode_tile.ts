@@ -63,12 +63,11 @@ export function recordDecodeTile(rec: Recorder, problem: DecodeProblem, columns?
 function rowsOf(rec: Recorder, { x, norm }: DecodeProblem): { image: Tensor; scale?: Tensor } {
   if (!norm) return { image: imageOf(rec, x) };
   const [B = 0, D = 0] = x.shape;
-  const NORM = !norm.unscaled;
   const image = rec.texture(`${x.name}.gained`, { width: D / 4, height: B, format: "rgba32float" });
-  const scale: { scale?: Tensor } = NORM ? { scale: rec.tensor(`${x.name}.scale`, [B]) } : {};
+  const scale: Record<string, Tensor> = norm.unscaled ? {} : { scale: rec.tensor(`${x.name}.scale`, [B]) };
   rec.dispatch("decode_rows", {
-    bind: { x, gain: norm.gain, image, ...(NORM ? { scale: scale.scale! } : {}) },
-    constants: { VEC: 4, NORM },
+    bind: { x, gain: norm.gain, image, ...scale },
+    constants: { VEC: 4, NORM: !norm.unscaled },
     params: { rows: B, quads: D / 4, elements: D, eps: norm.eps },
     grid: grid1d(rec.gpu, Math.ceil(B / LANES)),
   });

@@ -85,6 +85,9 @@ interface PlannedStep {
 interface SubmittedStep extends Omit<PlannedStep, "step"> {
   /** Its learning rate. */
   readonly rate: number;
+  /** When its submission began, and when the GPU had been given all of it. */
+  readonly began: number;
+  readonly given: number;
   readonly result: Promise<StepResult>;
 }
 
@@ -171,7 +174,7 @@ class TrainRun {
   async #loop(first: number): Promise<{ done: number; interrupted: boolean }> {
     const { job, hooks } = this;
     const { options, totalSteps } = job;
-    let last = performance.now();
+    let read = 0;
     let current = first < totalSteps ? this.#submit(first) : undefined;
     for (let step = first; current; step++) {
       const { rows, plan, rate } = current;
@@ -187,9 +190,11 @@ class TrainRun {
           sameModel: job.reference === undefined,
         });
       }
-      const now = performance.now();
-      const seconds = (now - last) / 1000;
-      last = now;
+      const before = read;
+      read = performance.now();
+      // some drivers compute while they are given a step: then the one before it is read late, and it itself at once
+      const { began, given } = current;
+      const seconds = Math.max(read - Math.max(before, began), given - began) / 1000;
       const tokens = rows.indices.reduce((sum, row) => sum + tokenTotal(job.train.examples[row]!), 0);
       this.#tokens += tokens;
       const metrics = {
@@ -234,15 +239,17 @@ class TrainRun {
   #submit(step: number): SubmittedStep {
     const { job: { options, totalSteps }, engine } = this;
     const { rows, plan } = this.#next?.step === step ? this.#next : this.#work(step);
+    const began = performance.now();
     const rate = learningRate(step, totalSteps, options);
     const numbers = { learningRate: rate, step: step + 1 };
     const profiled = options.profile && !this.#profiled;
     this.#profiled = true;
     if (!profiled) engine.submit(plan, numbers);
     const result = profiled ? this.#profile(plan, numbers) : engine.finish();
+    const given = performance.now();
     result.catch(() => {}); // it is awaited after another one that may fail first
     if (!profiled && step + 1 < totalSteps) this.#next = this.#work(step + 1); // while the GPU computes
-    return { rows, plan, rate, result };
+    return { rows, plan, rate, began, given, result };
   }
 
   /** Whether the next step may follow at once, without a look at the results or the weights of `done` steps. */
