@@ -3,7 +3,8 @@
 // number a row (decode_rows.wgsl). Every sum is added up in the order of decode_linear.wgsl's (SPLIT 1), to the same bits.
 //
 // The order of a round (all loads, then four columns at a time, then the rows) is matmul_tile.wgsl's, for its reason, and
-// a round takes ROUND of a texel's H quads, since its code must stay in the processor's caches.
+// a round takes ROUND of a texel's H quads, since its code must stay in the processor's caches. With
+// SWIGLU there are two of everything that W goes into: W is gate | up, and y = silu(gate) · up.
 struct Params {
   rows: u32,
   columns: u32, // of these rows of W, or of y with SWIGLU: a multiple of 4
@@ -40,22 +41,20 @@ fn main(
 #for i in 0..TM
   let row${i} = min(row + ${i}u, params.rows - 1u);
 #end
+#for s in 0..1 + SWIGLU
 #for j in 0..TN
-  let column${j} = min(column + ${j}u, params.columns - 1u);
+  let column${s}_${j} = min(column + ${j}u, params.columns - 1u) + ${s}u * params.columns;
 #end
 #for i in 0..TM
 #for j in 0..TN / 4
-  var c${i}_${j} = vec4(0.0);
-#if SWIGLU
-  var d${i}_${j} = vec4(0.0);
+  var c${s}_${i}_${j} = vec4(0.0);
 #end
 #end
 #end
   for (var k = 0u; k < params.depth; k++) {
+#for s in 0..1 + SWIGLU
 #for j in 0..TN
-    let t${j} = w_at(column${j}, k, 0u);
-#if SWIGLU
-    let u${j} = w_at(column${j} + params.columns, k, 0u);
+    let t${s}_${j} = w_at(column${s}_${j}, k, 0u);
 #end
 #end
 #if ROUND < H
@@ -65,10 +64,9 @@ fn main(
     const r = 0u;
 #end
 #for h in 0..ROUND
+#for s in 0..1 + SWIGLU
 #for j in 0..TN
-    let b${h}_${j} = w_quad(t${j}, r + ${h}u);
-#if SWIGLU
-    let e${h}_${j} = w_quad(u${j}, r + ${h}u);
+    let b${h}_${s}_${j} = w_quad(t${s}_${j}, r + ${h}u);
 #end
 #end
 #for i in 0..TM
@@ -76,18 +74,11 @@ fn main(
 #end
 #end
 #for j in 0..TN / 4
+#for s in 0..1 + SWIGLU
 #for i in 0..TM
 #for h in 0..ROUND
 #for q in 0..4
-    c${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(b${h}_${4 * j}[${q}], b${h}_${4 * j + 1}[${q}], b${h}_${4 * j + 2}[${q}], b${h}_${4 * j + 3}[${q}]), c${i}_${j});
-#end
-#end
-#end
-#if SWIGLU
-#for i in 0..TM
-#for h in 0..ROUND
-#for q in 0..4
-    d${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(e${h}_${4 * j}[${q}], e${h}_${4 * j + 1}[${q}], e${h}_${4 * j + 2}[${q}], e${h}_${4 * j + 3}[${q}]), d${i}_${j});
+    c${s}_${i}_${j} = fma(vec4(a${h}_${i}[${q}]), vec4(b${h}_${s}_${4 * j}[${q}], b${h}_${s}_${4 * j + 1}[${q}], b${h}_${s}_${4 * j + 2}[${q}], b${h}_${s}_${4 * j + 3}[${q}]), c${s}_${i}_${j});
 #end
 #end
 #end
@@ -97,19 +88,17 @@ fn main(
   }
 #if LOW
   for (var k = 0u; k < params.low_depth; k++) {
+#for s in 0..1 + SWIGLU
 #for j in 0..TN
-    let p${j} = low_b[(4u * params.offset + column${j}) * params.low_depth + k];
-#if SWIGLU
-    let r${j} = low_b[(column${j} + params.columns) * params.low_depth + k];
+    let p${s}_${j} = low_b[(4u * params.offset + column${s}_${j}) * params.low_depth + k];
 #end
 #end
 #for i in 0..TM
-    let s${i} = low[row${i} * params.low_depth + k];
+    let low${i} = low[row${i} * params.low_depth + k];
 #for j in 0..TN / 4
+#for s in 0..1 + SWIGLU
 #for q in 0..4
-    c${i}_${j} = fma(vec4(s${i}[${q}]), vec4(p${4 * j}[${q}], p${4 * j + 1}[${q}], p${4 * j + 2}[${q}], p${4 * j + 3}[${q}]), c${i}_${j});
-#if SWIGLU
-    d${i}_${j} = fma(vec4(s${i}[${q}]), vec4(r${4 * j}[${q}], r${4 * j + 1}[${q}], r${4 * j + 2}[${q}], r${4 * j + 3}[${q}]), d${i}_${j});
+    c${s}_${i}_${j} = fma(vec4(low${i}[${q}]), vec4(p${s}_${4 * j}[${q}], p${s}_${4 * j + 1}[${q}], p${s}_${4 * j + 2}[${q}], p${s}_${4 * j + 3}[${q}]), c${s}_${i}_${j});
 #end
 #end
 #end
@@ -126,9 +115,9 @@ fn main(
 #for j in 0..TN / 4
     if (column + ${4 * j}u < params.columns) {
 #if SWIGLU
-      finish(silu(c${i}_${j} * scale${i}) * (d${i}_${j} * scale${i}), row + ${i}u, column / 4u + ${j}u);
+      finish(silu(c0_${i}_${j} * scale${i}) * (c1_${i}_${j} * scale${i}), row + ${i}u, column / 4u + ${j}u);
 #else
-      finish(c${i}_${j} * scale${i}, row + ${i}u, column / 4u + ${j}u);
+      finish(c0_${i}_${j} * scale${i}, row + ${i}u, column / 4u + ${j}u);
 #end
     }
 #end

@@ -1,14 +1,16 @@
 /** Few-row products while decoding, with their neighbours fused in, and the forms and tiles that they come in. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
-import { rowWindows, type Tensor } from "../gpu/tensor.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import {
   type DecodeNorm,
   type DecodeProblem,
   formOf,
+  fusedBindings,
   fusedFlags,
   type LowRank,
   type WeightForm,
+  weightWindows,
 } from "./decode_problem.ts";
 import { fitsDecodeTile, recordDecodeTile } from "./decode_tile.ts";
 import { grid1d, powerOfTwo } from "./grid.ts";
@@ -115,7 +117,7 @@ export function decodeLinear(rec: Recorder, x: Tensor, w: Tensor, options: Decod
 
 function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVariant): void {
   if (takesImages(rec, problem, variant)) return recordDecodeTile(rec, problem, variant.tileColumns);
-  const { x, w, y, swiglu, norm, bias, residual, low } = problem;
+  const { x, y, swiglu, norm, low } = problem;
   const [B = 0, D = 0] = x.shape;
   const N = y.shape[1]!;
   const VEC = D % 4 === 0 ? 4 : 1;
@@ -139,20 +141,11 @@ function recordDecode(rec: Recorder, problem: DecodeProblem, variant: DecodeVari
     PER_ROW: perRow,
     SUMS: tile.SPLIT > 1 ? perRow * tile.TM : 0,
   };
-  const windows = swiglu ? rowWindows(w, w.shape[0]!) : bindableRows(rec.gpu, w);
-  for (const { window, first, rows } of windows) {
+  for (const { window, first, rows } of weightWindows(rec.gpu, problem)) {
     const columns = swiglu ? rows / 2 : rows;
     const read = operand(rec, window, { format, texture });
     rec.dispatch("decode_linear", {
-      bind: {
-        x,
-        w: read,
-        y,
-        ...(norm ? { gain: norm.gain } : {}),
-        ...(bias ? { bias } : {}),
-        ...(residual ? { residual } : {}),
-        ...(low ? { low: low.t, low_b: low.b } : {}),
-      },
+      bind: { x, w: read, ...(norm ? { gain: norm.gain } : {}), ...fusedBindings(problem) },
       constants,
       params: {
         rows: B,

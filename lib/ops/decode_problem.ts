@@ -1,6 +1,7 @@
 /** A product of a few rows while decoding, as its kernels take it. */
-import type { Tensor } from "../gpu/tensor.ts";
-import type { Format } from "./operand.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { type RowWindow, rowWindows, type Tensor } from "../gpu/tensor.ts";
+import { bindableRows, type Format } from "./operand.ts";
 
 /** How a product reads its weights: in a format (f32 unless it says so) from a buffer or a texture. */
 export type WeightForm = `${"" | `${Exclude<Format, "f32">} `}${"buffer" | "image"}`;
@@ -47,4 +48,19 @@ export function fusedFlags({ norm, bias, residual, swiglu }: DecodeProblem) {
     RESIDUAL: residual !== undefined,
     SWIGLU: swiglu,
   };
+}
+
+/** What a kernel binds beside x, the weights and the norm. */
+export function fusedBindings({ y, bias, residual, low }: DecodeProblem): Record<string, Tensor> {
+  return {
+    y,
+    ...(bias ? { bias } : {}),
+    ...(residual ? { residual } : {}),
+    ...(low ? { low: low.t, low_b: low.b } : {}),
+  };
+}
+
+/** The weights as kernels take them: gate and up together, other matrices by what can be bound of them. */
+export function weightWindows(gpu: Gpu, { w, swiglu }: DecodeProblem): RowWindow[] {
+  return swiglu ? rowWindows(w, w.shape[0]!) : bindableRows(gpu, w);
 }

@@ -1,9 +1,9 @@
 /** Decoding's products of several rows on software adapters: register tiles of the textures of x and of the weights. */
 import type { Recorder } from "../gpu/recorder.ts";
-import { rowWindows, type Tensor } from "../gpu/tensor.ts";
-import { type DecodeProblem, formOf, fusedFlags } from "./decode_problem.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { type DecodeProblem, formOf, fusedBindings, fusedFlags, weightWindows } from "./decode_problem.ts";
 import { grid1d } from "./grid.ts";
-import { bindableRows, FORMAT, imageOf, operand, quadsOfTexel } from "./operand.ts";
+import { FORMAT, imageOf, operand, quadsOfTexel } from "./operand.ts";
 
 /** Rows that one tile has at most; more do not stay near the processor. */
 const MOST_ROWS = 16;
@@ -20,26 +20,24 @@ export function fitsDecodeTile(rec: Recorder, { x, w, y, form, low }: DecodeProb
 
 /** Records a product that fits, with the tile's columns (a multiple of 4) or what suits its sizes. */
 export function recordDecodeTile(rec: Recorder, problem: DecodeProblem, columns?: number): void {
-  const { x, w, y, swiglu, bias, residual, low } = problem;
+  const { x, y, swiglu, low } = problem;
   const [B = 0, D = 0] = x.shape;
   const N = y.shape[1]!;
+  const doubled = swiglu ? 2 : 1;
   const { format } = formOf(problem.form);
   const H = quadsOfTexel(format);
   const TM = Math.ceil(B / Math.ceil(B / MOST_ROWS));
   const rank = low?.t.shape[1] ?? 0;
   const { image, scale } = rowsOf(rec, problem);
-  for (const { window, first, rows } of swiglu ? rowWindows(w, w.shape[0]!) : bindableRows(rec.gpu, w)) {
-    const held = swiglu ? rows / 2 : rows;
-    const TN = columns ?? chooseColumns(held, { TM, doubled: swiglu ? 2 : 1 });
+  for (const { window, first, rows } of weightWindows(rec.gpu, problem)) {
+    const held = rows / doubled;
+    const TN = columns ?? chooseColumns(held, { TM, doubled });
     rec.dispatch("decode_tile", {
       bind: {
         x: image,
         w: operand(rec, window, { format, texture: true }),
-        y,
         ...(scale ? { scale } : {}),
-        ...(bias ? { bias } : {}),
-        ...(residual ? { residual } : {}),
-        ...(low ? { low: low.t, low_b: low.b } : {}),
+        ...fusedBindings(problem),
       },
       constants: {
         ...{ TM, TN, FORMAT: FORMAT[format], H, ROUND: H > 2 ? 1 : H, LOW: low !== undefined },

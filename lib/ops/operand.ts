@@ -6,6 +6,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import {
+  BLOCK,
   isQuantized,
   makeTensor,
   type Quantized,
@@ -196,7 +197,7 @@ function blocksImage(rec: Recorder, matrix: Tensor): Tensor {
     rec.dispatch("block_texels", {
       constants: { FORMAT: FORMAT[format], VALUES },
       bind: { source: matrix, image },
-      params: { rows, texels, blocks: columns / 32, stride: strideOf(matrix) },
+      params: { rows, texels, blocks: columns / BLOCK, stride: strideOf(matrix) },
       grid: grid1d(rec.gpu, Math.ceil(rows * texels / 64)),
     });
     return image;
