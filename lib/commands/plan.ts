@@ -21,7 +21,7 @@ import { closeRun, type PlannedRun, setUpTraining } from "../train/job.ts";
 import { trainableTensors } from "../train/freezing.ts";
 import { resolveLora } from "../train/lora.ts";
 import { partsOf, planTraining, sizeText, type TrainingMemory } from "../train/memory.ts";
-import { type MicroBatches, microBatchesText, resolveMicroBatches } from "../train/micro_batches.ts";
+import { batched, type MicroBatches, microBatchesText } from "../train/micro_batches.ts";
 import type { LossOptions, TrainOptions } from "../train/options.ts";
 import { DEFAULT_SAMPLES, type Sampling, samplingOf } from "../train/samples.ts";
 import { flopsPerDispatch } from "../tuning/pace.ts";
@@ -197,7 +197,6 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
     const examples = Math.floor(tokens / example);
     return { tokens, targets: tokens, segments: sides * examples, examples };
   };
-  const microBatches = resolveMicroBatches(options);
   return {
     options,
     policy,
@@ -206,13 +205,7 @@ async function withoutRows(options: TrainOptions & { model: string }, hooks: Run
     sampling: longestSamples(options, { positions, maxPositions: policy.config.max_position_embeddings }),
     checkpoint: undefined,
     objective,
-    packing: {
-      shape: shapeAt(microBatches.token_budget),
-      sharePrompt: options.share_prompt,
-      maxLength: positions,
-    },
-    microBatches,
-    shapeAt,
+    ...batched(options, { shapeAt, maxLength: positions }),
     positions,
     train: { examples: { length: options.batch_size } },
   };

@@ -26,7 +26,7 @@ import type { AdapterConfig } from "../model/adapter_config.ts";
 import { trainableTensors } from "./freezing.ts";
 import { resolveLora } from "./lora.ts";
 import { type Judging, resolveJudging } from "./best.ts";
-import { type MicroBatches, resolveMicroBatches } from "./micro_batches.ts";
+import { batched, type MicroBatches } from "./micro_batches.ts";
 import type { TrainOptions } from "./options.ts";
 import { longestMismatch } from "./mismatched.ts";
 import { DEFAULT_SAMPLES, type SampleSettings, type Sampling, samplingOf } from "./samples.ts";
@@ -161,7 +161,6 @@ export async function setUpTraining(
   const longest = objective.baseline ? longestMismatches({ order, steps, positions, train, evalSet }) : 0;
   const sets = [train, ...evalSet ? [evalSet] : []];
   const shapeAt = (tokens: number) => shapeOf(options, sets, { longest, tokens });
-  const microBatches = resolveMicroBatches(options, checkpoint?.state.micro_batches);
   return {
     options: { ...dated, model, data },
     runDir,
@@ -175,13 +174,7 @@ export async function setUpTraining(
     sampling: samplingOf({ asked, held: evalSet?.examples ?? [], maxPositions }, sampleSettings),
     objective,
     judging: resolveJudging(options, { objective, evaluates: evalSet !== undefined }),
-    packing: {
-      shape: shapeAt(microBatches.token_budget),
-      sharePrompt: options.share_prompt,
-      maxLength: positions,
-    },
-    microBatches,
-    shapeAt,
+    ...batched(options, { shapeAt, maxLength: positions }, checkpoint?.state.micro_batches),
     positions,
     order,
     totalSteps: steps,

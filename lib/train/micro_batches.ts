@@ -21,7 +21,7 @@ const USUAL: MicroBatches = { token_budget: AUTO_TOKENS, gradient_checkpointing:
 type Options = Pick<TrainOptions, keyof MicroBatches>;
 
 /** The options as they are given, with what `auto` came to where they are left to it. */
-export function resolveMicroBatches(options: Options, auto: MicroBatches = USUAL): MicroBatches {
+function resolveMicroBatches(options: Options, auto: MicroBatches = USUAL): MicroBatches {
   const { token_budget: budget, gradient_checkpointing: checkpointing } = options;
   return {
     token_budget: budget === "auto" ? auto.token_budget : budget,
@@ -31,24 +31,35 @@ export function resolveMicroBatches(options: Options, auto: MicroBatches = USUAL
 
 /** What of a run its micro-batches decide. */
 interface Batched {
-  readonly options: Options;
   readonly packing: Packing;
   readonly microBatches: MicroBatches;
   readonly shapeAt: (tokens: number) => BatchShape;
 }
 
+/** How a run of sequences of up to `maxLength` tokens is batched, had `auto` come to this. */
+export function batched(
+  options: Options & Pick<TrainOptions, "share_prompt">,
+  { shapeAt, maxLength }: Pick<Batched, "shapeAt"> & Pick<Packing, "maxLength">,
+  auto?: MicroBatches,
+): Batched {
+  const microBatches = resolveMicroBatches(options, auto);
+  const shape = shapeAt(microBatches.token_budget);
+  return { microBatches, shapeAt, packing: { shape, sharePrompt: options.share_prompt, maxLength } };
+}
+
 /** A run, had `auto` come to this. */
-export function withMicroBatches<R extends Batched>(run: R, auto: MicroBatches): R {
-  const microBatches = resolveMicroBatches(run.options, auto);
-  return {
-    ...run,
-    microBatches,
-    packing: { ...run.packing, shape: run.shapeAt(microBatches.token_budget) },
-  };
+export function withMicroBatches<R extends Batched & { readonly options: Parameters<typeof batched>[0] }>(
+  run: R,
+  auto: MicroBatches,
+): R {
+  const { options, shapeAt, packing: { maxLength } } = run;
+  return { ...run, ...batched(options, { shapeAt, maxLength }, auto) };
 }
 
 /** Everything that the options allow `auto` to come to, the fastest first. */
-export function* possibleMicroBatches({ options, shapeAt }: Batched): Generator<MicroBatches> {
+export function* possibleMicroBatches(
+  { options, shapeAt }: Pick<Batched, "shapeAt"> & { readonly options: Options },
+): Generator<MicroBatches> {
   const { gradient_checkpointing: given } = options;
   // smaller micro-batches cost less time than computing every layer twice (up to 1.35 times)
   for (const gradient_checkpointing of given === "auto" ? [false, true] : [given]) {
