@@ -54,7 +54,7 @@ export interface StepResult {
 }
 
 /** Steps that may be submitted while the results of one before are still on their way. */
-export const STEPS_AHEAD = 1;
+const STEPS_AHEAD = 1;
 
 /** See the module's description. */
 export class TrainEngine {

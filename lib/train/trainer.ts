@@ -76,13 +76,12 @@ const FIRST_STEPS = 3;
 
 /** The rows of a step, collated. */
 interface PlannedStep {
-  readonly step: number;
   readonly rows: StepRows;
   readonly plan: StepPlan;
 }
 
 /** A step that the GPU has been given. */
-interface SubmittedStep extends Omit<PlannedStep, "step"> {
+interface SubmittedStep extends PlannedStep {
   /** Its learning rate. */
   readonly rate: number;
   /** When its submission began, and when the GPU had been given all of it. */
@@ -92,8 +91,8 @@ interface SubmittedStep extends Omit<PlannedStep, "step"> {
 }
 
 class TrainRun {
+  /** The step after the one that was submitted last. */
   #next: PlannedStep | undefined;
-  #profiled = false;
   #tokens = 0;
   #said: TakenSamples | undefined;
   readonly #watcher: Watcher;
@@ -148,11 +147,11 @@ class TrainRun {
   /** The whole run, from the first evaluation to the report. */
   async execute(): Promise<TrainResult> {
     const { job, hooks } = this;
-    const first = job.checkpoint?.state.step ?? 0;
+    const first = this.#first;
     if (first === 0) await this.#evaluate(0);
     if (first === 0) this.#said = await this.#samples();
     if (first === 0) this.#tell(pairsText(this.rows.train));
-    const { done, interrupted } = await this.#loop(first);
+    const { done, interrupted } = await this.#loop();
     if (!interrupted) {
       const last = this.#evaluatedAt(done) ? {} : await this.#evaluate(done);
       this.#best?.see(last);
@@ -170,9 +169,15 @@ class TrainRun {
     if (text !== undefined) this.hooks.onEvent?.({ type: "notice", text });
   }
 
-  /** Optimiser steps from `first` on, until all are done or there is a reason to end; how many have been done in all. */
-  async #loop(first: number): Promise<{ done: number; interrupted: boolean }> {
+  /** Steps that were done before this run began or went on. */
+  get #first(): number {
+    return this.job.checkpoint?.state.step ?? 0;
+  }
+
+  /** Optimiser steps from the first on, until all are done or there is a reason to end; how many have been done in all. */
+  async #loop(): Promise<{ done: number; interrupted: boolean }> {
     const { job, hooks } = this;
+    const first = this.#first;
     const { options, totalSteps } = job;
     let read = 0;
     let current = first < totalSteps ? this.#submit(first) : undefined;
@@ -238,17 +243,16 @@ class TrainRun {
   /** Submits a step; its results come when they are there. */
   #submit(step: number): SubmittedStep {
     const { job: { options, totalSteps }, engine } = this;
-    const { rows, plan } = this.#next?.step === step ? this.#next : this.#work(step);
+    const { rows, plan } = this.#next ?? this.#work(step);
     const began = performance.now();
     const rate = learningRate(step, totalSteps, options);
     const numbers = { learningRate: rate, step: step + 1 };
-    const profiled = options.profile && !this.#profiled;
-    this.#profiled = true;
+    const profiled = options.profile && step === this.#first;
     if (!profiled) engine.submit(plan, numbers);
     const result = profiled ? this.#profile(plan, numbers) : engine.finish();
     const given = performance.now();
     result.catch(() => {}); // it is awaited after another one that may fail first
-    if (!profiled && step + 1 < totalSteps) this.#next = this.#work(step + 1); // while the GPU computes
+    this.#next = step + 1 < totalSteps ? this.#work(step + 1) : undefined; // while the GPU computes
     return { rows, plan, rate, began, given, result };
   }
 
@@ -282,7 +286,7 @@ class TrainRun {
   #work(step: number): PlannedStep {
     const { order, packing, objective } = this.job;
     const rows = stepRows(step, order);
-    return { step, rows, plan: planStep(this.rows.train, rows.indices, { packing, objective }) };
+    return { rows, plan: planStep(this.rows.train, rows.indices, { packing, objective }) };
   }
 
   #evaluatedAt(step: number): boolean {
