@@ -18,7 +18,7 @@ export interface MicroBatches {
 /** What `auto` comes to where memory is no question: the fastest. */
 const USUAL: MicroBatches = { token_budget: AUTO_TOKENS, gradient_checkpointing: false };
 
-type Options = Pick<TrainOptions, keyof MicroBatches>;
+type Options = Pick<TrainOptions, keyof MicroBatches | "share_prompt">;
 
 /** The options as they are given, with what `auto` came to where they are left to it. */
 function resolveMicroBatches(options: Options, auto: MicroBatches = USUAL): MicroBatches {
@@ -38,7 +38,7 @@ interface Batched {
 
 /** How a run of sequences of up to `maxLength` tokens is batched, had `auto` come to this. */
 export function batched(
-  options: Options & Pick<TrainOptions, "share_prompt">,
+  options: Options,
   { shapeAt, maxLength }: Pick<Batched, "shapeAt"> & Pick<Packing, "maxLength">,
   auto?: MicroBatches,
 ): Batched {
@@ -48,7 +48,7 @@ export function batched(
 }
 
 /** A run, had `auto` come to this. */
-export function withMicroBatches<R extends Batched & { readonly options: Parameters<typeof batched>[0] }>(
+export function withMicroBatches<R extends Batched & { readonly options: Options }>(
   run: R,
   auto: MicroBatches,
 ): R {
